@@ -1,0 +1,89 @@
+"""New slices, as files."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from monai.transforms import ResizeWithPadOrCrop
+from PIL import Image
+from tqdm import tqdm
+
+from monai_vqoasis.errors import InputError
+from monai_vqoasis.inferers import AncestralSampler
+from monai_vqoasis.networks import VQVAE, PixelCNN
+from monai_vqoasis.visualize import picture_grid, save_picture_grid, to_rows
+
+__all__ = ["SliceGenerator"]
+
+logger = logging.getLogger(__name__)
+PICTURES_IN_GRID = 64
+
+
+class SliceGenerator:
+    """Draws slices from the prior and writes each as soon as it is there.
+
+    Files: ``generated_seed_<seed>.png``, 8-bit grey, one a slice, and ``generated.png`` with the first of them side by
+    side. The slice of a seed is always the same, however many are drawn.
+
+    Args:
+        vqvae: trained stage 1.
+        prior: trained stage 2, on the codes of ``vqvae``.
+        sampler: draws the codes.
+        num_samples: how many slices.
+        batch_size: slices drawn at a time.
+        seed: of the first slice; the next has the next.
+        image_size: size (H, W) that slices are padded to, with background, or cropped to, about their centre.
+        output_dir: folder to write to.
+
+    Raises:
+        InputError: if the prior belongs to another VQ-VAE, or a number is not positive.
+    """
+
+    def __init__(
+        self,
+        vqvae: VQVAE,
+        prior: PixelCNN,
+        sampler: AncestralSampler,
+        output_dir: str | os.PathLike[str],
+        num_samples: int = 16,
+        batch_size: int = 16,
+        seed: int = 0,
+        image_size: Sequence[int] = (256, 256),
+    ) -> None:
+        if num_samples < 1 or batch_size < 1:
+            raise InputError(f"num_samples and batch_size must be positive, got {num_samples} and {batch_size}.")
+        prior.check_paired_with(vqvae)
+        self.vqvae = vqvae
+        self.prior = prior
+        self.sampler = sampler
+        self.output_dir = Path(output_dir)
+        self.seeds = range(seed, seed + num_samples)
+        self.batch_size = batch_size
+        self.resize = ResizeWithPadOrCrop(tuple(image_size))
+
+    def run(self) -> None:
+        """Write all slices and the picture of the first ones."""
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        first: list[torch.Tensor] = []
+        for seed, image in zip(self.seeds, tqdm(self, desc="generate", unit="slice", disable=None), strict=True):
+            Image.fromarray(picture_grid([[image[0]]])).save(self.output_dir / f"generated_seed_{seed}.png")
+            if len(first) < PICTURES_IN_GRID:
+                first.append(image)
+        save_picture_grid(to_rows(torch.stack(first)), self.output_dir / "generated.png")
+        logger.info(f"generated {len(self.seeds)} slices")
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    @torch.no_grad()
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        """The slices one after the other, 1 H W in [0, 1] on the CPU."""
+        latent_shape = self.prior.latent_shape.tolist()
+        for start in range(0, len(self.seeds), self.batch_size):
+            codes = self.sampler(self.prior, latent_shape, self.seeds[start : start + self.batch_size])
+            for image in self.vqvae.decode(codes).clamp(0, 1).cpu():
+                yield self.resize(image)

@@ -1,0 +1,25 @@
+"""From a batch of items to a network's arguments, as MONAI's engines ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+__all__ = ["prepare_codes_batch", "prepare_image_batch"]
+
+
+def prepare_image_batch(
+    batch: Mapping[str, torch.Tensor], device: torch.device | None = None, non_blocking: bool = False, **kwargs: object
+) -> tuple[torch.Tensor, torch.Tensor, tuple, dict[str, object]]:
+    """Stage 1: the image is input and target, and the network is asked for its full output."""
+    image = torch.as_tensor(batch["image"]).to(device=device, non_blocking=non_blocking, **kwargs)
+    return image, image, (), {"full_output": True}
+
+
+def prepare_codes_batch(
+    batch: Mapping[str, torch.Tensor], device: torch.device | None = None, non_blocking: bool = False, **kwargs: object
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stage 2: the codes are input and target."""
+    codes = torch.as_tensor(batch["codes"]).to(device=device, non_blocking=non_blocking, **kwargs)
+    return codes, codes

@@ -1,0 +1,19 @@
+"""What happens beside an engine."""
+
+from monai_vqoasis.handlers.checkpoint import TrainingCheckpoint
+from monai_vqoasis.handlers.early_stop import EarlyStop
+from monai_vqoasis.handlers.interrupt import StopOnInterrupt
+from monai_vqoasis.handlers.metrics_file import MetricsFile
+from monai_vqoasis.handlers.pictures import ReconstructionPictures
+from monai_vqoasis.handlers.progress import LossProgressBar
+from monai_vqoasis.handlers.summary import EpochSummary
+
+__all__ = [
+    "EarlyStop",
+    "EpochSummary",
+    "LossProgressBar",
+    "MetricsFile",
+    "ReconstructionPictures",
+    "StopOnInterrupt",
+    "TrainingCheckpoint",
+]

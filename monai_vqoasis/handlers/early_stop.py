@@ -1,0 +1,39 @@
+"""Stop when validation no longer improves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ignite.engine import Engine, Events
+from ignite.handlers import EarlyStopping
+from monai.engines import Evaluator
+
+__all__ = ["EarlyStop"]
+
+
+class EarlyStop:
+    """Ignite's ``EarlyStopping``, attached to the trainer (a config cannot refer to the trainer from the evaluator).
+
+    Args:
+        evaluator: computes the metric at validation.
+        key_metric: name of its metric.
+        patience: validations without improvement after which training stops.
+        lower_is_better: whether a lower metric is better.
+    """
+
+    def __init__(self, evaluator: Evaluator, key_metric: str, patience: int, lower_is_better: bool = False) -> None:
+        sign = -1 if lower_is_better else 1
+        self.evaluator = evaluator
+        self.stopping = EarlyStopping(
+            patience, lambda engine: sign * engine.state.metrics[key_metric], trainer=Engine(lambda *_: None)
+        )
+
+    def attach(self, engine: Engine) -> None:
+        self.stopping.trainer = engine
+        self.evaluator.add_event_handler(Events.COMPLETED, self.stopping)
+
+    def state_dict(self) -> Mapping[str, object]:
+        return self.stopping.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        self.stopping.load_state_dict(state)

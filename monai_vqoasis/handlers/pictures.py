@@ -1,0 +1,66 @@
+"""Reconstructions to look at."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from ignite.engine import Engine, Events
+from monai.engines.utils import IterationEvents
+
+from monai_vqoasis.metrics import image_pair
+from monai_vqoasis.visualize import picture_grid, reconstruction_rows, save_picture_grid
+
+__all__ = ["ReconstructionPictures"]
+
+
+class ReconstructionPictures:
+    """Writes slices over their reconstructions over four times the difference, after each run of an evaluator.
+
+    The slices are spread evenly over the data, so that different people are seen; of a volume it is the middle one.
+
+    Args:
+        output_dir: folder to write to.
+        filename: of the picture; ``{epoch}`` becomes the epoch.
+        num_slices: how many.
+        log_dir: folder of a TensorBoard log that gets the same picture; None writes none.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | os.PathLike[str],
+        filename: str = "reconstructions.png",
+        num_slices: int = 8,
+        log_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.filename = filename
+        self.num_slices = num_slices
+        self.log_dir = log_dir
+        self._pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._collect)
+        engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _start(self, engine: Engine) -> None:
+        self._pairs.clear()
+
+    def _collect(self, engine: Engine) -> None:
+        every = max(1, engine.state.epoch_length // self.num_slices)
+        if (engine.state.iteration - 1) % every == 0 and len(self._pairs) < self.num_slices:
+            reconstruction, image = (torch.as_tensor(batch)[0, 0].cpu() for batch in image_pair(engine.state.output))
+            if image.ndim == 3:
+                reconstruction, image = (volume[..., volume.shape[-1] // 2] for volume in (reconstruction, image))
+            self._pairs.append((image, reconstruction))
+
+    def _write(self, engine: Engine) -> None:
+        rows = reconstruction_rows(self._pairs)
+        save_picture_grid(rows, self.output_dir / self.filename.format(epoch=engine.state.epoch))
+        if self.log_dir is not None:
+            from torch.utils.tensorboard import SummaryWriter  # an optional extra
+
+            with SummaryWriter(self.log_dir) as writer:
+                writer.add_image("reconstructions", picture_grid(rows), engine.state.epoch, dataformats="HW")

@@ -1,0 +1,30 @@
+"""Progress bars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ignite.engine import Engine
+from ignite.handlers import ProgressBar
+from monai.utils.enums import CommonKeys as Keys
+
+__all__ = ["LossProgressBar"]
+
+
+class LossProgressBar(ProgressBar):
+    """Ignite's progress bar of the current epoch, with the loss where the engine has one; silent without a terminal.
+
+    Args:
+        desc: what is going on.
+        unit: what is counted.
+    """
+
+    def __init__(self, desc: str, unit: str = "batch") -> None:
+        super().__init__(desc=desc, unit=unit, disable=None)
+
+    def attach(self, engine: Engine) -> None:
+        super().attach(engine, output_transform=self._loss)
+
+    @staticmethod
+    def _loss(output: Mapping[str, object]) -> dict[str, float]:
+        return {Keys.LOSS: float(output[Keys.LOSS])} if Keys.LOSS in output else {}

@@ -1,0 +1,49 @@
+"""Images through the codes and back."""
+
+from __future__ import annotations
+
+import torch
+from monai.inferers import Inferer
+from monai.utils import convert_to_dst_type
+
+from monai_vqoasis.networks import VQVAE
+
+__all__ = ["ReconstructionInferer"]
+
+
+class ReconstructionInferer(Inferer):
+    """Reconstructs slices, and volumes slice by slice, clamped to [0, 1].
+
+    Args:
+        slice_batch_size: slices of a volume computed at a time.
+    """
+
+    def __init__(self, slice_batch_size: int = 8) -> None:
+        super().__init__()
+        self.slice_batch_size = slice_batch_size
+
+    @torch.no_grad()
+    def __call__(self, inputs: torch.Tensor, network: VQVAE, *args: object, **kwargs: object) -> torch.Tensor:
+        """Reconstruct ``inputs``.
+
+        Args:
+            inputs: B 1 H W, or B 1 H W D whose slices are along the last axis; values in [0, 1].
+            network: gives back an image of the same size.
+            args: passed on to the network.
+            kwargs: passed on to the network.
+
+        Returns:
+            Same shape and type as ``inputs``, metadata included.
+
+        Raises:
+            ValueError: for another number of dimensions.
+        """
+        if inputs.ndim not in (4, 5):
+            raise ValueError(f"expected B 1 H W or B 1 H W D, got shape {tuple(inputs.shape)}.")
+        image = torch.as_tensor(inputs)
+        slices = image if image.ndim == 4 else image.movedim(-1, 1).flatten(0, 1)
+        parts = [network(part, *args, **kwargs) for part in slices.split(self.slice_batch_size)]
+        output = torch.cat(parts).clamp(0, 1)
+        if image.ndim == 5:
+            output = output.unflatten(0, (image.shape[0], image.shape[-1])).movedim(1, -1)
+        return convert_to_dst_type(output, inputs)[0]

@@ -1,0 +1,18 @@
+"""Networks, in plain PyTorch."""
+
+from monai_vqoasis.networks.masked_conv import MaskedCodeConv2d, MaskedConv2d
+from monai_vqoasis.networks.pixelcnn import PixelCNN
+from monai_vqoasis.networks.vector_quantizer import VectorQuantizer, VectorQuantizerOutput
+from monai_vqoasis.networks.vqvae import VQVAE, VQVAEOutput
+from monai_vqoasis.networks.weights import load_weights
+
+__all__ = [
+    "VQVAE",
+    "MaskedCodeConv2d",
+    "MaskedConv2d",
+    "PixelCNN",
+    "VQVAEOutput",
+    "VectorQuantizer",
+    "VectorQuantizerOutput",
+    "load_weights",
+]

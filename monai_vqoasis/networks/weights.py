@@ -1,0 +1,51 @@
+"""Weights from a file, or a sentence that says why not."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from monai_vqoasis.errors import InputError
+
+__all__ = ["load_weights"]
+
+
+def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
+    """Load ``path`` into ``network``, all of it or not at all, and return the network in evaluation mode.
+
+    Args:
+        network: the network to fill.
+        path: a state dict, or a dictionary that holds one under ``"model"``; tensors only.
+
+    Raises:
+        InputError: if there is no such file (random weights are never used in its place), it is no checkpoint, or is
+            one of another architecture.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no trained weights there; train them first, or name another file.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise InputError(f"{path}: is not a checkpoint of tensors only, or is damaged.") from error
+    if isinstance(state, dict) and isinstance(state.get("model"), dict):
+        state = state["model"]
+    expected = network.state_dict()
+    if not isinstance(state, dict):
+        raise InputError(f"{path}: holds no state dict.")
+    differing = sorted(set(expected) ^ set(state)) or [
+        f"{name}: {tuple(state[name].shape)} in the file, {tuple(expected[name].shape)} in the network"
+        for name in expected
+        if state[name].shape != expected[name].shape
+    ]
+    if differing:
+        raise InputError(
+            f"{path}: was made by another architecture than this {type(network).__name__}; "
+            f"{len(differing)} entries differ, the first: {differing[0]}."
+        )
+    network.load_state_dict(state)
+    return network.eval()

@@ -1,0 +1,62 @@
+"""Dictionary twins of the array transforms."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Mapping
+
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+
+from monai_vqoasis.transforms.array import LoadSlice, SaveSlice
+
+__all__ = ["LoadSliced", "SaveSliced"]
+
+
+class LoadSliced(MapTransform):
+    """Dictionary-based wrapper of :class:`LoadSlice`.
+
+    Args:
+        keys: keys that hold file names; each is replaced by its image.
+        intensity_max: see :class:`LoadSlice`.
+        allow_missing_keys: do not raise if a key is missing.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, intensity_max: float | None = None, allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.loader = LoadSlice(intensity_max)
+
+    def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = self.loader(d[key])
+        return d
+
+
+class SaveSliced(MapTransform):
+    """Dictionary-based wrapper of :class:`SaveSlice`; adds the file written under ``<key>_path``.
+
+    Args:
+        keys: keys that hold images.
+        output_dir: see :class:`SaveSlice`.
+        output_postfix: see :class:`SaveSlice`.
+        allow_missing_keys: do not raise if a key is missing.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        output_dir: str | os.PathLike[str],
+        output_postfix: str = "reconstruction",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.saver = SaveSlice(output_dir, output_postfix)
+
+    def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[f"{key}_path"] = str(self.saver(d[key]))
+        return d
