@@ -68,11 +68,12 @@ def check_config_keys() -> None:
         return
     config = parser.get()
     read = {name for text in _strings(config) for name in REFERENCE.findall(text)}
-    plain, structural = _bundle_keys(bundle_root())
-    for key in config:
-        if key not in read | structural:
-            near = difflib.get_close_matches(key, read & plain or plain, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else f"it reads {', '.join(sorted(read & plain))}."
+    settings, objects = _bundle_keys(bundle_root())
+    for key, value in config.items():
+        # an overlay may hold settings of another stage, unread here but as they stand in the file
+        if key not in read | objects and value not in settings.get(key, []):
+            near = difflib.get_close_matches(key, read & settings.keys() or settings, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"it reads {', '.join(sorted(read & settings.keys()))}."
             raise InputError(f"unknown config key {key}: nothing in this config reads it; {hint}")
 
 
@@ -127,14 +128,17 @@ def _calling(kind: type) -> Any:
 
 
 @cache
-def _bundle_keys(root: str) -> tuple[set[str], set[str]]:
-    """Top-level keys of all configs of a bundle: plain values, and those that need no reader (objects, run ids)."""
-    plain, structural = set(), {"_meta_"}
+def _bundle_keys(root: str) -> tuple[dict[str, list[object]], set[str]]:
+    """Top-level keys of all configs of a bundle: settings with their values, and objects and run ids."""
+    settings: dict[str, list[object]] = {}
+    objects = {"_meta_"}
     for file in (Path(root) / "configs").glob("*.json"):
         for key, value in json.loads(file.read_text()).items() if file.name != "metadata.json" else ():
-            computed = isinstance(value, dict | list) or (isinstance(value, str) and value[:1] in ("$", "%", "@"))
-            (structural if computed else plain).add(key.lstrip("+"))
-    return plain, structural - plain
+            if isinstance(value, dict) or (isinstance(value, str) and value[:1] in ("$", "%", "@")):
+                objects.add(key.lstrip("+"))
+            else:
+                settings.setdefault(key, []).append(value)
+    return settings, objects
 
 
 def _strings(config: object) -> Iterator[str]:

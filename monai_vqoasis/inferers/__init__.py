@@ -3,5 +3,6 @@
 from monai_vqoasis.inferers.codes import encode_slices
 from monai_vqoasis.inferers.reconstruction import ReconstructionInferer
 from monai_vqoasis.inferers.sampling import AncestralSampler, draw_codes
+from monai_vqoasis.inferers.wavefront import WavefrontSampler
 
-__all__ = ["AncestralSampler", "ReconstructionInferer", "draw_codes", "encode_slices"]
+__all__ = ["AncestralSampler", "ReconstructionInferer", "WavefrontSampler", "draw_codes", "encode_slices"]

@@ -44,6 +44,11 @@ class MaskedConv2d(nn.Conv2d):
         """Map ``input`` (B C H W) to B out_channels H W."""
         return self._conv_forward(input, self.weight * self.mask, self.bias)
 
+    def taps(self) -> list[tuple[int, int]]:
+        """Offsets (rows, columns) that the kernel sees, in raster order, the position itself being (0, 0)."""
+        edge = self.kernel_size[0] // 2
+        return [(r - edge, c - edge) for r, c in self.mask.nonzero().tolist()]
+
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, mask_type={self.mask_type!r}"
 
@@ -69,17 +74,29 @@ class MaskedCodeConv2d(MaskedConv2d):
         """
         if input.is_floating_point():
             return super().forward(input)
-        # row k * taps + t of the table is the contribution of code k seen through tap t; a tap outside the grid
-        # points at the padding row, which embedding_bag leaves out of the sum
-        taps = int(self.mask.sum())
-        table = self.weight[:, :, self.mask].permute(1, 2, 0).reshape(-1, self.out_channels)
-        padding = table.new_zeros(1, self.out_channels)
         edge = self.kernel_size[0] // 2
         padded = F.pad(input, (edge, edge, edge, 0), value=-1)
         height, width = input.shape[1:]
-        seen = torch.stack([padded[:, r : r + height, c : c + width] for r, c in self.mask.nonzero().tolist()], dim=-1)
-        rows = seen * taps + torch.arange(taps, device=input.device)
-        rows = torch.where(seen < 0, len(table), rows).reshape(-1, taps)
-        summed = F.embedding_bag(rows, torch.cat([table, padding]), mode="sum", padding_idx=len(table))
-        output = summed.view(-1, height, width, self.out_channels).movedim(-1, 1)
-        return output if self.bias is None else output + self.bias.view(-1, 1, 1)
+        seen = [padded[:, edge + r : edge + r + height, edge + c : edge + c + width] for r, c in self.taps()]
+        summed = self.look_up(torch.stack(seen, dim=-1), self.table())
+        return summed.view(-1, height, width, self.out_channels).movedim(-1, 1)
+
+    def table(self) -> torch.Tensor:
+        """Contribution of each code through each tap, row ``code * taps + tap``; the last row is zero."""
+        rows = self.weight[:, :, self.mask].permute(1, 2, 0).reshape(-1, self.out_channels)
+        return torch.cat([rows, rows.new_zeros(1, self.out_channels)])
+
+    def look_up(self, seen: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+        """Sum of the rows of :meth:`table` for the codes seen through the taps.
+
+        Args:
+            seen: int64, ... taps; -1 outside the grid.
+            table: see :meth:`table`.
+
+        Returns:
+            N out_channels, N the product of the leading dimensions.
+        """
+        taps, nothing = seen.shape[-1], len(table) - 1
+        rows = torch.where(seen < 0, nothing, seen * taps + torch.arange(taps, device=seen.device))
+        summed = F.embedding_bag(rows.reshape(-1, taps), table, mode="sum", padding_idx=nothing)
+        return summed if self.bias is None else summed + self.bias

@@ -6,11 +6,11 @@ import os
 from collections.abc import Hashable, Mapping
 
 from monai.config import KeysCollection
-from monai.transforms import MapTransform
+from monai.transforms import MapTransform, Orientationd
 
 from monai_vqoasis.transforms.array import LoadSlice, SaveSlice
 
-__all__ = ["LoadSliced", "SaveSliced"]
+__all__ = ["LoadSliced", "OrientVolumed", "SaveSliced"]
 
 
 class LoadSliced(MapTransform):
@@ -33,6 +33,22 @@ class LoadSliced(MapTransform):
         for key in self.key_iterator(d):
             d[key] = self.loader(d[key])
         return d
+
+
+class OrientVolumed(Orientationd):
+    """MONAI's ``Orientationd`` for volumes (1 H W D); slices, which have no third axis to turn, pass unchanged.
+
+    With ``axcodes="RAS"`` the axial slices of a volume lie as those of the release: anterior to the right.
+    """
+
+    def __call__(self, data: Mapping[Hashable, object], lazy: bool | None = None) -> dict[Hashable, object]:
+        return super().__call__(data, lazy) if self._is_volume(data) else dict(data)
+
+    def inverse(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
+        return super().inverse(data) if self._is_volume(data) else dict(data)
+
+    def _is_volume(self, data: Mapping[Hashable, object]) -> bool:
+        return all(data[key].ndim == 4 for key in self.key_iterator(data))
 
 
 class SaveSliced(MapTransform):

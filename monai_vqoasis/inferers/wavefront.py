@@ -1,0 +1,238 @@
+"""The same codes as the plain loop, from a fraction of the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import singledispatch
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from tqdm import tqdm
+
+from monai_vqoasis.inferers.sampling import AncestralSampler
+from monai_vqoasis.networks import MaskedCodeConv2d, MaskedConv2d, PixelCNN
+from monai_vqoasis.networks.pixelcnn import PixelCNNBlock
+
+__all__ = ["WavefrontPlan", "WavefrontSampler", "plan_layer", "wave_slope"]
+
+
+class WavefrontSampler(AncestralSampler):
+    """Draws the same codes as :class:`AncestralSampler`, each activation computed once.
+
+    Positions that cannot see each other are drawn together: with slope s, derived from the masks by
+    :func:`wave_slope`, those with equal c + s r form a wave, and all that they see lies in earlier waves. For the
+    original network (s = 4) a 32x32 grid takes 156 waves instead of 1,024 passes. In a wave each layer is one matrix
+    product over the positions of the wave and the visible taps of the kernel, on activations cached by earlier waves.
+
+    In double precision (the default) rounding differs from the plain loop's by about 1e-14, as between batch sizes
+    there: see :class:`AncestralSampler`, whose arguments these are.
+    """
+
+    def fill(self, network: PixelCNN, codes: torch.Tensor, uniforms: torch.Tensor) -> None:
+        plan = WavefrontPlan(network, codes)
+        free = (codes < 0).flatten(1)
+        uniforms = uniforms.flatten(1)
+        for wave in tqdm(plan.waves, desc="sampling", unit="wave", disable=None if self.progress else True):
+            logits = plan.logits(wave)
+            drawn = self.draw(logits, uniforms[:, wave.flat])
+            plan.write_codes(wave, torch.where(free[:, wave.flat], drawn, codes.flatten(1)[:, wave.flat]))
+        codes.copy_(plan.codes())
+
+
+class Wave(NamedTuple):
+    """Positions drawn together.
+
+    Attributes:
+        flat: their indices in the flattened grid.
+        padded: their indices in the flattened, padded grid of the caches.
+    """
+
+    flat: torch.Tensor
+    padded: torch.Tensor
+
+
+Step = Callable[[torch.Tensor, Wave], torch.Tensor]
+
+
+class WavefrontPlan:
+    """How a network computes its logits wave by wave: a list of steps made from its modules by :func:`plan_layer`.
+
+    Activations are matrices of B * n rows (sample by sample, then position by position) and C columns.
+
+    Args:
+        network: a causal network in evaluation mode.
+        codes: the grid to fill, int64, B h w; -1 where a code is to be drawn.
+
+    Raises:
+        TypeError: naming the module, if the network has a layer that no plan is known for.
+    """
+
+    def __init__(self, network: nn.Module, codes: torch.Tensor) -> None:
+        convolutions = [m for m in network.modules() if isinstance(m, MaskedConv2d)]
+        self.batch, self.height, self.width = codes.shape
+        self.edge = max(conv.kernel_size[0] // 2 for conv in convolutions)
+        self.stride = self.width + 2 * self.edge
+        self.device = codes.device
+        self.steps: list[Step] = []
+        self._affine: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._codes = codes.new_full((self.batch, (self.height + self.edge) * self.stride), -1)
+        plan_layer(network, self)
+        self._flush_affine()
+        self.waves = self._waves(wave_slope(convolutions))
+
+    def logits(self, wave: Wave) -> torch.Tensor:
+        """Logits (B n K) at the positions of a wave, of which all earlier ones have codes."""
+        x = self._codes.new_empty(0)
+        for step in self.steps:
+            x = step(x, wave)
+        return x.view(self.batch, len(wave.flat), -1)
+
+    def write_codes(self, wave: Wave, codes: torch.Tensor) -> None:
+        """Set the codes (int64, B n) of a wave."""
+        self._codes.index_copy_(1, wave.padded, codes)
+
+    def codes(self) -> torch.Tensor:
+        """The grid as it stands, int64, B h w."""
+        padded = self._codes.view(self.batch, -1, self.stride)
+        return padded[:, self.edge :, self.edge : self.edge + self.width]
+
+    def add(self, step: Step) -> None:
+        """Append a step."""
+        self._flush_affine()
+        self.steps.append(step)
+
+    def add_affine(self, scale: torch.Tensor, shift: torch.Tensor) -> None:
+        """Append x * scale + shift, which the next linear step takes in where it follows at once."""
+        self._flush_affine()
+        self._affine = (scale, shift)
+
+    def add_linear(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+        """Append x @ weight.T + bias (weight: out in)."""
+        if self._affine is not None:
+            scale, shift = self._affine
+            self._affine = None
+            weight, bias = weight * scale, bias + weight @ shift
+        weight = weight.T.contiguous()
+        self.steps.append(lambda x, wave: torch.addmm(bias, x, weight))
+
+    def add_convolution(self, conv: MaskedConv2d) -> None:
+        """Append a masked convolution: keep the wave's input, then one product with what is seen through the taps."""
+        self._flush_affine()
+        offsets = self._offsets(conv)
+        weight = conv.weight[:, :, conv.mask].permute(2, 1, 0).reshape(-1, conv.out_channels).contiguous()
+        bias = conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias
+        cache = conv.weight.new_zeros(self.batch, self._codes.shape[1], conv.in_channels)
+
+        def step(x: torch.Tensor, wave: Wave) -> torch.Tensor:
+            cache.index_copy_(1, wave.padded, x.view(self.batch, -1, conv.in_channels))
+            seen = cache.index_select(1, (wave.padded.unsqueeze(1) + offsets).flatten())
+            return torch.addmm(bias, seen.view(len(x), -1), weight)
+
+        self.steps.append(step)
+
+    def add_look_up(self, conv: MaskedCodeConv2d) -> None:
+        """Append the first layer, which reads the codes."""
+        offsets, table = self._offsets(conv), conv.table()
+
+        def step(x: torch.Tensor, wave: Wave) -> torch.Tensor:
+            seen = self._codes.index_select(1, (wave.padded.unsqueeze(1) + offsets).flatten())
+            return conv.look_up(seen.view(-1, len(offsets)), table)
+
+        self.add(step)
+
+    def _flush_affine(self) -> None:
+        if self._affine is not None:
+            scale, shift = self._affine
+            self._affine = None
+            self.steps.append(lambda x, wave: torch.addcmul(shift, x, scale))
+
+    def _offsets(self, conv: MaskedConv2d) -> torch.Tensor:
+        return torch.tensor([r * self.stride + c for r, c in conv.taps()], device=self.device)
+
+    def _waves(self, slope: int) -> list[Wave]:
+        rows = torch.arange(self.height, device=self.device).unsqueeze(1)
+        columns = torch.arange(self.width, device=self.device).unsqueeze(0)
+        time = columns + slope * rows
+        waves = []
+        for t in range(int(time.max()) + 1):
+            r, c = (time == t).nonzero().unbind(1)
+            waves.append(Wave(r * self.width + c, (r + self.edge) * self.stride + c + self.edge))
+        return [wave for wave in waves if len(wave.flat)]
+
+
+def wave_slope(convolutions: list[MaskedConv2d]) -> int:
+    """Smallest s for which every tap of every mask lies in an earlier wave (c + s r smaller), or is the centre."""
+    slopes = [c // -r + 1 for conv in convolutions for r, c in conv.taps() if r < 0]
+    return max(slopes, default=0)
+
+
+@singledispatch
+def plan_layer(module: nn.Module, plan: WavefrontPlan) -> None:
+    """Add the steps of a module to a plan. Register a function of your own for a layer of your own."""
+    raise TypeError(
+        f"WavefrontSampler does not know how to compute {type(module).__name__} wave by wave: register a function "
+        "for it with plan_layer.register, or sample with AncestralSampler."
+    )
+
+
+@plan_layer.register
+def _(module: PixelCNN, plan: WavefrontPlan) -> None:
+    for part in (module.stem, module.blocks, module.head):
+        plan_layer(part, plan)
+
+
+@plan_layer.register
+def _(module: nn.Sequential, plan: WavefrontPlan) -> None:
+    for layer in module:
+        plan_layer(layer, plan)
+
+
+@plan_layer.register
+def _(module: PixelCNNBlock, plan: WavefrontPlan) -> None:
+    kept: list[torch.Tensor] = []
+
+    def keep(x: torch.Tensor, wave: Wave) -> torch.Tensor:
+        kept[:] = [x]
+        return x
+
+    plan.add(keep)
+    plan_layer(module.layers, plan)
+    plan.add(lambda x, wave: x + kept[0])
+
+
+@plan_layer.register
+def _(module: MaskedCodeConv2d, plan: WavefrontPlan) -> None:
+    plan.add_look_up(module)
+
+
+@plan_layer.register
+def _(module: MaskedConv2d, plan: WavefrontPlan) -> None:
+    if module.kernel_size == (1, 1) and module.mask_type == "B":
+        _plan_pointwise(module, plan)
+    else:
+        plan.add_convolution(module)
+
+
+@plan_layer.register
+def _(module: nn.Conv2d, plan: WavefrontPlan) -> None:
+    if module.kernel_size != (1, 1) or module.stride != (1, 1) or module.padding != (0, 0) or module.groups != 1:
+        raise TypeError(f"WavefrontSampler: {module} is neither masked nor pointwise, so it is not causal.")
+    _plan_pointwise(module, plan)
+
+
+@plan_layer.register
+def _(module: nn.BatchNorm2d, plan: WavefrontPlan) -> None:
+    scale = module.weight / torch.sqrt(module.running_var + module.eps)
+    plan.add_affine(scale, module.bias - module.running_mean * scale)
+
+
+@plan_layer.register
+def _(module: nn.ReLU, plan: WavefrontPlan) -> None:
+    plan.add(lambda x, wave: F.relu_(x))
+
+
+def _plan_pointwise(conv: nn.Conv2d, plan: WavefrontPlan) -> None:
+    bias = conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias
+    plan.add_linear(conv.weight[:, :, 0, 0], bias)
