@@ -15,7 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import monai
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.utils import set_determinism
 
@@ -24,7 +23,6 @@ from monai_vqoasis.errors import InputError, find_user_error
 __all__ = [
     "bundle_root",
     "check_config_keys",
-    "has_module",
     "initialize",
     "keep_freed_memory",
     "report",
@@ -111,11 +109,6 @@ def report(**paths: str) -> None:
         print(f"{name}: {Path(path).resolve()}")
 
 
-def has_module(name: str) -> bool:
-    """Whether an optional package is installed."""
-    return monai.utils.optional_import(name)[1]
-
-
 def _calling(kind: type) -> Any:
     """The nearest object of ``kind`` that is at work (``self``) in the call stack, or None."""
     frame = inspect.currentframe()
@@ -131,7 +124,7 @@ def _calling(kind: type) -> Any:
 def _bundle_keys(root: str) -> tuple[dict[str, list[object]], set[str]]:
     """Top-level keys of all configs of a bundle: settings with their values, and objects and run ids."""
     settings: dict[str, list[object]] = {}
-    objects = {"_meta_"}
+    objects = {"_meta_", "imports", "initialize", "run", "finalize"}
     for file in (Path(root) / "configs").glob("*.json"):
         for key, value in json.loads(file.read_text()).items() if file.name != "metadata.json" else ():
             if isinstance(value, dict) or (isinstance(value, str) and value[:1] in ("$", "%", "@")):

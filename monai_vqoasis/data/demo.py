@@ -27,7 +27,8 @@ as packaged by nilearn (https://nilearn.github.io), by random deformation, contr
 The template: Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute,
 McGill University. Its licence permits to use, copy, modify and distribute it and its derivatives for any purpose and
 without fee, provided that this copyright notice appears in all copies; it comes without warranty of any kind.
-Fonov et al. 2011, "Unbiased average age-appropriate atlases for pediatric studies", doi:10.1016/j.neuroimage.2010.07.033
+Fonov et al. 2011, "Unbiased average age-appropriate atlases for pediatric studies",
+doi:10.1016/j.neuroimage.2010.07.033
 """
 IMAGE_SIZE = 256
 NUM_SLICES = 32

@@ -7,6 +7,7 @@ from monai_vqoasis.handlers.metrics_file import MetricsFile
 from monai_vqoasis.handlers.pictures import ReconstructionPictures
 from monai_vqoasis.handlers.progress import LossProgressBar
 from monai_vqoasis.handlers.summary import EpochSummary
+from monai_vqoasis.handlers.tensorboard import tensorboard_writer
 
 __all__ = [
     "EarlyStop",
@@ -16,4 +17,5 @@ __all__ = [
     "ReconstructionPictures",
     "StopOnInterrupt",
     "TrainingCheckpoint",
+    "tensorboard_writer",
 ]

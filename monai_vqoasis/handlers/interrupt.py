@@ -17,24 +17,37 @@ logger = logging.getLogger(__name__)
 class StopOnInterrupt:
     """On Ctrl-C (SIGINT) finishes the current iteration and ends the run, so that its state can be saved.
 
-    A second Ctrl-C stops at once. Outside the main thread, where Python delivers no signals, it does nothing.
+    After the last iteration of an epoch the epoch is completed first, validation included, as it would not be made up
+    for when the run resumes. A second Ctrl-C stops at once. Outside the main thread, where Python delivers no
+    signals, it does nothing.
     """
 
     def attach(self, engine: Engine) -> None:
         if threading.current_thread() is threading.main_thread():
             engine.add_event_handler(Events.STARTED, self._install)
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self._stop_inside_epoch)
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._stop_after_epoch)
             engine.add_event_handler(Events.COMPLETED, self._restore)
             engine.add_event_handler(Events.EXCEPTION_RAISED, self._restore_and_raise)
 
     def _install(self, engine: Engine) -> None:
+        self._asked = False
         self._previous = signal.getsignal(signal.SIGINT)
 
         def stop(number: int, frame: FrameType | None) -> None:
             logger.info("stopping after this iteration; Ctrl-C again stops at once. Go on later with --resume true.")
             signal.signal(signal.SIGINT, self._previous)
-            engine.terminate()
+            self._asked = True
 
         signal.signal(signal.SIGINT, stop)
+
+    def _stop_inside_epoch(self, engine: Engine) -> None:
+        if self._asked and engine.state.iteration % engine.state.epoch_length:
+            engine.terminate()
+
+    def _stop_after_epoch(self, engine: Engine) -> None:
+        if self._asked:
+            engine.terminate()
 
     def _restore(self, engine: Engine) -> None:
         signal.signal(signal.SIGINT, self._previous)

@@ -9,6 +9,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 
+from monai_vqoasis.handlers.tensorboard import LazySummaryWriter
 from monai_vqoasis.metrics import image_pair
 from monai_vqoasis.visualize import picture_grid, reconstruction_rows, save_picture_grid
 
@@ -24,7 +25,7 @@ class ReconstructionPictures:
         output_dir: folder to write to.
         filename: of the picture; ``{epoch}`` becomes the epoch.
         num_slices: how many.
-        log_dir: folder of a TensorBoard log that gets the same picture; None writes none.
+        summary_writer: a TensorBoard writer that gets the same picture; None for none.
     """
 
     def __init__(
@@ -32,12 +33,12 @@ class ReconstructionPictures:
         output_dir: str | os.PathLike[str],
         filename: str = "reconstructions.png",
         num_slices: int = 8,
-        log_dir: str | os.PathLike[str] | None = None,
+        summary_writer: LazySummaryWriter | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.filename = filename
         self.num_slices = num_slices
-        self.log_dir = log_dir
+        self.summary_writer = summary_writer
         self._pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def attach(self, engine: Engine) -> None:
@@ -59,8 +60,5 @@ class ReconstructionPictures:
     def _write(self, engine: Engine) -> None:
         rows = reconstruction_rows(self._pairs)
         save_picture_grid(rows, self.output_dir / self.filename.format(epoch=engine.state.epoch))
-        if self.log_dir is not None:
-            from torch.utils.tensorboard import SummaryWriter  # an optional extra
-
-            with SummaryWriter(self.log_dir) as writer:
-                writer.add_image("reconstructions", picture_grid(rows), engine.state.epoch, dataformats="HW")
+        if self.summary_writer is not None:
+            self.summary_writer.add_image("reconstructions", picture_grid(rows), engine.state.epoch, dataformats="HW")

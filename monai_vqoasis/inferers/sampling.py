@@ -17,9 +17,9 @@ class AncestralSampler:
     """Draws grids of codes from a prior, position by position in raster order: code i from p(code_i | codes before i).
 
     This is the plain loop, one pass of the network a position, which :class:`WavefrontSampler` is held against. The
-    network is evaluated in double precision, so that a sample does not depend on how many others are drawn beside it: rounding
-    differs between batch sizes by about 1e-14, and a draw changes only if its random number falls that close to a
-    border between two codes.
+    network is evaluated in double precision, so that a sample does not depend on how many others are drawn beside it:
+    rounding differs between batch sizes by about 1e-14, and a draw changes only if its random number falls that close
+    to a border between two codes.
 
     Args:
         temperature: divides the logits; below 1 the likely becomes likelier.

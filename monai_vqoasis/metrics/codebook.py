@@ -18,7 +18,7 @@ def codes_used(histogram: torch.Tensor) -> int:
 
 
 def perplexity(histogram: torch.Tensor) -> float:
-    """Exponential of the entropy (nats) of ``histogram`` (counts, K): the number of equally used codes that it is worth.
+    """Exponential of the entropy (nats) of ``histogram`` (counts, K): how many equally used codes it is worth.
 
     Between 1 (one code) and K (all alike); 0 for an empty histogram.
     """

@@ -55,8 +55,6 @@ class LoadSlice(Transform):
         if path.stat().st_size == 0:
             raise InputError(f"{path}: the file is empty (0 bytes).")
         array, full_scale, affine = self._read_picture(path) or self._read_nifti(path)
-        if not np.isfinite(array).all():
-            raise InputError(f"{path}: holds values that are not finite (NaN or infinity).")
         image = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).div_(full_scale)
         if self.intensity_max is not None:
             image.clamp_(0, 1)
@@ -88,6 +86,8 @@ class LoadSlice(Transform):
             array = volume.get_fdata(dtype=np.float32, caching="unchanged")
         except Exception as error:  # nibabel raises many kinds
             raise InputError(f"{path}: is neither a picture (PNG, JPEG, BMP) nor a readable NIfTI file.") from error
+        if not np.isfinite(array).all():
+            raise InputError(f"{path}: holds values that are not finite (NaN or infinity).")
         while array.ndim > 3 and array.shape[-1] == 1:
             array = array[..., 0]
         if array.ndim == 3 and array.shape[-1] == 1:
@@ -99,7 +99,7 @@ class LoadSlice(Transform):
         if stored in (np.uint8, np.uint16) and not scaled:
             return array, float(np.iinfo(stored).max), volume.affine
         low, high = float(array.min()), float(array.max())
-        if 0 <= low and high <= 1:
+        if low >= 0 and high <= 1:
             return array, 1.0, volume.affine
         raise InputError(
             f"{path}: holds {stored} values from {low:g} to {high:g}, whose white is not known: name the value of "

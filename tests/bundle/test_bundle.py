@@ -1,0 +1,313 @@
+"""The bundle, run as its users run it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from jsonschema import validate
+from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow, load, verify_net_in_out
+from PIL import Image
+
+from monai_vqoasis.networks import VQVAE
+from tests.conftest import CONFIGS, write_slices
+
+NETWORK = {"encoder_channels": [4, 8, 8], "decoder_channels": [8, 8, 4], "embedding_dim": 8, "num_embeddings": 16}
+PRIOR = {"prior_channels": 8, "prior_hidden_channels": 4, "prior_num_blocks": 1}
+SHORT = {"max_epochs": 20, "learning_rate": 0.005, "roi_size": [40, 48], "batch_size": 4}
+
+
+def command(config, *run_id, **overrides):
+    files = str(CONFIGS / config) if isinstance(config, str) else str([str(CONFIGS / c) for c in config])
+    options = [str(part) for key, value in overrides.items() for part in (f"--{key}", value)]
+    return [sys.executable, "-m", "monai.bundle", "run", *run_id, "--config_file", files, *options]
+
+
+def run(config, *run_id, cwd, **overrides):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command(config, *run_id, **overrides), cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Both stages trained for a moment, from another working directory."""
+    root = tmp_path_factory.mktemp("bundle")
+    where = {"dataset_dir": write_slices(root / "slices", {"train": [1, 2, 5, 6, 7], "validate": [3], "test": [4]})}
+    where["ckpt_dir"] = root / "models"
+    for config, settings in (
+        ("train.json", {**NETWORK, "codebook_decay": 0.8}),
+        ("train_prior.json", {**NETWORK, **PRIOR}),
+    ):
+        output = root / config.removesuffix(".json")
+        result = run(config, "training", cwd=root, **where, **settings, **SHORT, output_dir=output)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert "/20 | train loss" in result.stdout
+    return root, where
+
+
+def rows(path):
+    return list(csv.DictReader(path.open()))
+
+
+def test_training_leaves_weights_numbers_and_pictures(trained):
+    root, where = trained
+    stage1 = rows(root / "train" / "metrics.csv")
+    assert {"validate_psnr", "validate_ssim", "validate_mse", "validate_codes_used", "train_perplexity"} <= set(
+        stage1[0]
+    )
+    stage2 = rows(root / "train_prior" / "metrics.csv")
+    assert {"validate_nats_per_code", "validate_bits_per_slice", "validate_accuracy"} <= set(stage2[0])
+    pictures = sorted(p.name for p in (root / "train" / "pictures").iterdir())
+    assert pictures == [f"reconstructions_epoch_{epoch:03d}.png" for epoch in range(1, 21)]
+    assert len(list((root / "train" / "tensorboard").iterdir())) == 1
+    for name in ("model.pt", "model_prior.pt"):
+        state = torch.load(where["ckpt_dir"] / name, weights_only=True)
+        assert all(isinstance(value, torch.Tensor) for value in state.values())
+
+
+def test_pngs_are_reconstructed_in_their_own_format(trained, tmp_path):
+    _, where = trained
+    section = where["dataset_dir"] / "keras_png_slices_test"
+    result = run(
+        "inference.json", cwd=tmp_path, dataset_dir=section, ckpt_dir=where["ckpt_dir"], output_dir="out", **NETWORK
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    network = load_network(where)
+    for path in section.iterdir():
+        image = torch.from_numpy(np.array(Image.open(path))).float()[None, None] / 255
+        expected = (network(image).clamp(0, 1)[0, 0] * 255).round().byte().numpy()
+        written = np.asarray(Image.open(tmp_path / "out" / path.name.replace(".nii.png", "_reconstruction.png")))
+        assert np.abs(written.astype(int) - expected).max() <= 1
+    assert (tmp_path / "out" / "reconstructions.png").exists()
+
+
+def load_network(where):
+    network = VQVAE(**NETWORK)
+    network.load_state_dict(torch.load(where["ckpt_dir"] / "model.pt", weights_only=True))
+    return network.eval().requires_grad_(False)
+
+
+def test_a_volume_is_reconstructed_slice_by_slice_in_its_own_grid(trained, tmp_path):
+    _, where = trained
+    affine = np.array([[0, 0, -2.0, 9], [1, 0, 0, 3], [0, 1, 0, 5], [0, 0, 0, 1]])
+    volume = np.random.default_rng(0).integers(0, 900, (30, 21, 6)).astype(np.int16)
+    nib.save(nib.Nifti1Image(volume, affine), tmp_path / "head.nii.gz")
+    settings = {"dataset_dir": "head.nii.gz", "ckpt_dir": where["ckpt_dir"], "output_dir": "out", **NETWORK}
+    result = run("inference.json", cwd=tmp_path, **settings)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("error: head.nii.gz: holds int16 values")
+    assert not (tmp_path / "out").exists()
+    result = run("inference.json", cwd=tmp_path, **settings, intensity_max=900)
+    assert result.returncode == 0, result.stdout + result.stderr
+    written = nib.load(tmp_path / "out" / "head_reconstruction.nii.gz")
+    assert written.shape == volume.shape
+    assert written.get_data_dtype() == np.int16
+    assert np.allclose(written.affine, affine)
+    # in RAS the volume's axes are (last, reversed; first; second): its axial slices run along the second
+    network = load_network(where)
+    axial = torch.from_numpy(volume[:, 2, ::-1].T.copy()).float()[None, None] / 900
+    expected = network(axial).clamp(0, 1)[0, 0].numpy() * 900
+    assert np.abs(np.asarray(written.dataobj)[:, 2, ::-1].T - expected).max() <= 1
+
+
+def test_a_seed_generates_the_same_slice_however_many_are_drawn(trained, tmp_path):
+    _, where = trained
+    settings = {"ckpt_dir": where["ckpt_dir"], "image_size": [64, 64], **NETWORK, **PRIOR}
+    for name, more in (("a", {"num_samples": 3, "seed": 5}), ("b", {"num_samples": 5, "seed": 4, "batch_size": 2})):
+        result = run("generate.json", cwd=tmp_path, output_dir=name, **settings, **more)
+        assert result.returncode == 0, result.stdout + result.stderr
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["generated.png"] + [
+        f"generated_seed_{s}.png" for s in (5, 6, 7)
+    ]
+    pixels = {p: np.asarray(Image.open(tmp_path / p)) for p in ("a/generated_seed_6.png", "b/generated_seed_6.png")}
+    assert np.array_equal(*pixels.values())
+    assert pixels["a/generated_seed_6.png"].shape == (64, 64)
+    assert not np.array_equal(pixels["a/generated_seed_6.png"], Image.open(tmp_path / "a/generated_seed_7.png"))
+
+
+def test_evaluation_writes_its_numbers(trained, tmp_path):
+    root, where = trained
+    result = run("evaluate.json", "evaluating", cwd=tmp_path, **where, output_dir="out", **NETWORK, **PRIOR)
+    assert result.returncode == 0, result.stdout + result.stderr
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert set(metrics) == {
+        "psnr", "ssim", "mse", "codes_used", "perplexity", "nats_per_code", "bits_per_slice", "accuracy"
+    }  # fmt: skip
+    assert metrics["bits_per_slice"] == pytest.approx(metrics["nats_per_code"] * 5 * 6 / np.log(2))
+    validation = run("evaluate.json", cwd=tmp_path, **where, output_dir="out", **NETWORK, **PRIOR, section="validate")
+    assert validation.returncode == 0
+    best = max(float(row["validate_psnr"]) for row in rows(root / "train" / "metrics.csv"))
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["psnr"] == pytest.approx(best, rel=1e-4)
+
+
+def test_a_prior_of_another_codebook_is_refused(trained, tmp_path):
+    _, where = trained
+    torch.save(VQVAE(**NETWORK).state_dict(), tmp_path / "other.pt")
+    settings = {"ckpt_dir": where["ckpt_dir"], "model_path": "other.pt", **NETWORK, **PRIOR, "output_dir": "out"}
+    result = run("generate.json", cwd=tmp_path, **settings)
+    assert result.returncode == 1
+    assert "error: the prior was trained on another codebook" in result.stderr.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "override", "message"),
+    [
+        ("train.json", {"batchsize": 3}, "unknown config key batchsize: nothing in this config reads it; did you mean batch_"),
+        ("train.json", {"num_samples": 3}, "unknown config key num_samples"),
+        ("generate.json", {"temprature": 3}, "did you mean temperature?"),
+        ("train.json", {"dataset_dir": "/nowhere"}, "/nowhere: no such folder"),
+        ("train.json", {"resume": True}, "checkpoint.pt: no checkpoint to resume from"),
+        ("train_prior.json", {}, "model.pt: no trained weights there"),
+        ("inference.json", {}, "model.pt: no trained weights there"),
+    ],
+)  # fmt: skip
+def test_mistakes_end_in_one_line_and_nothing_is_written(dataset_dir, tmp_path, config, override, message):
+    settings = {"dataset_dir": dataset_dir, "ckpt_dir": "models", "output_dir": "out", **override}
+    if config == "generate.json":
+        settings.pop("dataset_dir")
+    if config == "inference.json":
+        settings["dataset_dir"] = dataset_dir / "keras_png_slices_test"
+    result = run(config, cwd=tmp_path, **settings)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("error: ")
+    assert message in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["slices"]
+
+
+def test_ctrl_c_leaves_a_checkpoint_to_resume_from(tmp_path):
+    data = write_slices(tmp_path / "slices", {"train": [1, 2, 3, 4], "validate": [5], "test": [6]})
+    settings = {
+        "dataset_dir": data, "ckpt_dir": tmp_path / "models", "output_dir": tmp_path / "out",
+        "max_epochs": 4000, "batch_size": 1, **NETWORK,
+    }  # fmt: skip
+    process = subprocess.Popen(
+        command("train.json", "training", **settings), cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    for line in process.stdout:
+        if line.startswith("epoch 2/"):
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            break
+    rest = process.stdout.read()
+    assert process.wait(timeout=60) == 0
+    assert "stopping after this iteration" in rest
+    state = torch.load(tmp_path / "models" / "checkpoint.pt", weights_only=True)
+    settings["max_epochs"] = state["trainer"]["epoch"] + 1
+    resumed = run("train.json", cwd=tmp_path, resume=True, **settings)
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"epoch {settings['max_epochs']}/{settings['max_epochs']} |" in resumed.stdout
+    numbers = [int(row["epoch"]) for row in rows(tmp_path / "out" / "metrics.csv")]
+    assert numbers == list(range(1, settings["max_epochs"] + 1))
+
+
+@pytest.mark.parametrize(
+    ("config", "workflow_type"),
+    [("train.json", "train"), ("train_prior.json", "train"), ("inference.json", "infer"), ("evaluate.json", "infer")],
+)
+def test_bundle_properties_are_satisfied(trained, config, workflow_type):
+    _, where = trained
+    settings = {**where, **NETWORK, **(PRIOR if "prior" in config or "evaluate" in config else {})}
+    if config == "inference.json":
+        settings["dataset_dir"] = where["dataset_dir"] / "keras_png_slices_test"
+    settings = {key: value if isinstance(value, list) else str(value) for key, value in settings.items()}
+    settings |= {key: int(value) for key, value in settings.items() if isinstance(value, str) and value.isdigit()}
+    workflow = ConfigWorkflow(str(CONFIGS / config), workflow_type=workflow_type, logging_file=False, **settings)
+    workflow.initialize()
+    assert workflow.check_properties() == []
+    assert workflow.bundle_root == str(CONFIGS.parent)
+    made = create_workflow(
+        config_file=str(CONFIGS / config), workflow_type=workflow_type, logging_file=False, **settings
+    )
+    assert made.version == "0.1.0"
+
+
+@pytest.mark.parametrize("config", ["train.json", "inference.json"])
+def test_network_input_and_output_are_as_the_metadata_say(config):
+    verify_net_in_out(
+        "network_def", meta_file=str(CONFIGS / "metadata.json"), config_file=str(CONFIGS / config), device="cpu"
+    )
+
+
+def test_the_original_overlay_is_the_original():
+    parser = ConfigParser()
+    parser.read_config([str(CONFIGS / "train.json"), str(CONFIGS / "original.json")])
+    parser["device"] = "cpu"
+    network = parser.get_parsed_content("network_def")
+    assert sum(p.numel() for p in network.parameters()) == 1_150_721
+    assert network.quantizer.learning == "gradient"
+    assert network.quantizer.initialized
+    assert (parser.get_parsed_content("max_epochs"), parser.get_parsed_content("batch_size")) == (20, 8)
+    assert parser.get_parsed_content("learning_rate") == 1e-3
+    rates = []
+    for index in range(3):
+        parser = ConfigParser()
+        parser.read_config([str(CONFIGS / "train_prior.json"), str(CONFIGS / "original.json")])
+        parser["learning_rate_index"] = index
+        rates.append(parser.get_parsed_content("learning_rate"))
+        assert (parser.get_parsed_content("max_epochs"), parser.get_parsed_content("batch_size")) == (600, 32)
+        assert parser["early_stopping_patience"] >= 600
+        assert sum(p.numel() for p in parser.get_parsed_content("network_def").parameters()) == 2_367_424
+    assert rates == [1e-4, 3e-4, 5e-4]
+
+
+def test_weights_load_by_name_into_the_configs_network(trained, tmp_path):
+    _, where = trained
+    (tmp_path / "vqoasis").mkdir()
+    (tmp_path / "vqoasis" / "configs").symlink_to(CONFIGS)
+    (tmp_path / "vqoasis" / "models").symlink_to(where["ckpt_dir"])
+    network = load("vqoasis", bundle_dir=tmp_path, source="github", device="cpu", net_override=NETWORK)
+    image = torch.rand(1, 1, 40, 48)
+    assert torch.equal(network.eval()(image), load_network(where)(image))
+
+
+def test_metadata_have_what_the_schema_asks_for():
+    text = {"type": "string", "minLength": 1}
+    version = {"type": "string", "pattern": r"^\d+\.\d+\.\d+$"}
+    tensor = {
+        "required": ["type", "format", "num_channels", "spatial_shape", "dtype", "value_range"],
+        "properties": {
+            "type": text,
+            "format": text,
+            "num_channels": {"type": "integer", "minimum": 1},
+            "spatial_shape": {"type": "array", "minItems": 2, "items": {"type": ["integer", "string"]}},
+            "dtype": text,
+            "value_range": {"type": "array"},
+        },
+    }
+    required = {
+        "schema": {"type": "string", "pattern": "meta_schema_20240725.json$"},
+        "version": version,
+        "changelog": {"type": "object"},
+        "monai_version": version,
+        "pytorch_version": version,
+        "numpy_version": version,
+        "required_packages_version": {"type": "object", "additionalProperties": version},
+        "task": text,
+        "description": text,
+        "authors": text,
+        "copyright": text,
+        "network_data_format": {
+            "required": ["inputs", "outputs"],
+            "properties": {
+                "inputs": {"required": ["image"], "additionalProperties": tensor},
+                "outputs": {"required": ["pred"], "additionalProperties": tensor},
+            },
+        },
+    }
+    metadata = json.loads((CONFIGS / "metadata.json").read_text())
+    validate(metadata, {"type": "object", "required": list(required), "properties": required})
+    assert metadata["version"] in metadata["changelog"]

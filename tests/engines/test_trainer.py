@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import signal
+
+import pytest
+import torch
+from ignite.engine import Events
+from monai.data import DataLoader
+from monai.engines import SupervisedEvaluator
+from monai.handlers import ValidationHandler
+
+from monai_vqoasis.data import EpochSampler
+from monai_vqoasis.engines import StageTrainer, prepare_image_batch
+from monai_vqoasis.errors import InputError, NonFiniteLossError
+from monai_vqoasis.handlers import EpochSummary, StopOnInterrupt, TrainingCheckpoint
+from monai_vqoasis.losses import VQVAELoss
+from monai_vqoasis.metrics import codebook_metrics, fidelity_metrics
+from monai_vqoasis.networks import VQVAE
+from tests.networks.test_vqvae import SMALL
+
+SLICES = [{"image": image} for image in torch.rand(10, 1, 16, 16, generator=torch.Generator().manual_seed(9))]
+
+
+class Rig:
+    """Stage 1 on a few random slices, with all that a config puts around it."""
+
+    def __init__(self, folder, max_epochs=4, resume=False, seed=0, batch_size=4, **kwargs):
+        torch.manual_seed(seed)
+        self.network = VQVAE(**{**SMALL, **kwargs.pop("network", {})})
+        self.optimizer = torch.optim.Adam(self.network.parameters(), 1e-2)
+        loader = DataLoader(
+            SLICES, batch_size=batch_size, sampler=EpochSampler(SLICES, 1), generator=torch.Generator().manual_seed(0)
+        )
+        self.losses = []
+        evaluator = SupervisedEvaluator(
+            device="cpu",
+            val_data_loader=DataLoader(SLICES, batch_size=4),
+            network=self.network,
+            prepare_batch=prepare_image_batch,
+            key_val_metric=fidelity_metrics() | codebook_metrics(16),
+            decollate=False,
+        )
+        self.checkpoint = TrainingCheckpoint(
+            evaluator,
+            {"model": self.network, "optimizer": self.optimizer},
+            folder / "model.pt",
+            folder / "checkpoint.pt",
+            "psnr",
+            resume=resume,
+        )
+        self.trainer = StageTrainer(
+            device=torch.device("cpu"),
+            max_epochs=max_epochs,
+            train_data_loader=loader,
+            network=self.network,
+            optimizer=self.optimizer,
+            loss_function=VQVAELoss(),
+            prepare_batch=prepare_image_batch,
+            train_handlers=[
+                StopOnInterrupt(),
+                ValidationHandler(1, evaluator),
+                EpochSummary(evaluator, folder / "metrics.csv"),
+                self.checkpoint,
+            ],
+            **kwargs,
+        )
+
+        @self.trainer.on(Events.ITERATION_COMPLETED)
+        def _(engine):
+            self.losses.append(engine.state.output["loss"].item())
+
+    def run(self, stop_after=None):
+        if stop_after is not None:
+            event = Events.ITERATION_STARTED(once=stop_after)
+            self.trainer.add_event_handler(event, lambda engine: signal.raise_signal(signal.SIGINT))
+        self.trainer.run()
+        return self
+
+
+@pytest.mark.parametrize("stop_after", [3, 4, 6])  # an epoch is 3 iterations
+def test_a_resumed_run_ends_as_the_uninterrupted_one(tmp_path, stop_after):
+    whole = Rig(tmp_path / "whole").run()
+    first = Rig(tmp_path / "parts").run(stop_after)
+    assert len(first.losses) == stop_after
+    second = Rig(tmp_path / "parts", resume=True, seed=123).run()
+    assert first.losses + second.losses == whole.losses
+    expected = whole.network.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in second.network.state_dict().items())
+    lines = [(tmp_path / folder / "metrics.csv").read_text().splitlines() for folder in ("whole", "parts")]
+    assert len(lines[0]) == 5
+    strip = [[line.rsplit(",", 2)[0] for line in part] for part in lines]
+    assert strip[0] == strip[1]
+
+
+def test_training_on_after_the_end_needs_more_epochs(tmp_path, caplog):
+    Rig(tmp_path, max_epochs=2).run()
+    again = Rig(tmp_path, max_epochs=2, resume=True)
+    with caplog.at_level("INFO", logger="monai_vqoasis"):
+        again.run()
+    assert "already trained for 2 of 2 epochs" in caplog.text
+    assert again.losses == []
+    more = Rig(tmp_path, max_epochs=3, resume=True).run()
+    assert Rig(tmp_path / "whole", max_epochs=3).run().losses[6:] == more.losses
+
+
+def test_another_epoch_length_cannot_be_resumed(tmp_path):
+    Rig(tmp_path, max_epochs=1).run()
+    with pytest.raises(InputError, match=r"checkpoint\.pt: cannot resume.*3 iterations, these have 5"):
+        Rig(tmp_path, resume=True, batch_size=2)
+
+
+def test_a_non_finite_loss_stops_before_the_step(tmp_path):
+    rig = Rig(tmp_path, max_epochs=3)
+    seen = {}
+
+    def poison(engine):
+        if engine.state.iteration == 5:
+            seen["weights"] = [p.clone() for p in rig.network.parameters()]
+            seen["file"] = (tmp_path / "checkpoint.pt").read_bytes()
+            engine.state.batch["image"][0, 0, 0, 0] = torch.inf
+
+    rig.trainer.add_event_handler(Events.ITERATION_STARTED, poison)
+    with pytest.raises(NonFiniteLossError, match="epoch 2, iteration 2 of 3"):
+        rig.run()
+    assert all(torch.equal(a, b) for a, b in zip(seen["weights"], rig.network.parameters(), strict=True))
+    assert rig.network.quantizer.embedding.isfinite().all()
+    assert (tmp_path / "checkpoint.pt").read_bytes() == seen["file"]
+
+
+def test_gradients_are_clipped(tmp_path):
+    norms = []
+    for limit in (None, 1e-3):
+        rig = Rig(tmp_path / str(limit), max_epochs=1, max_grad_norm=limit)
+        rig.run()
+        norms.append(torch.stack([p.grad.norm() for p in rig.network.parameters()]).norm().item())
+    assert norms[0] > 2e-3
+    assert norms[1] <= 1e-3 * 1.001
+
+
+def test_mixed_precision_is_for_cuda(tmp_path, caplog):
+    rig = Rig(tmp_path, max_epochs=1, amp=True)
+    assert "float32 on cpu" in caplog.text
+    assert len(rig.run().losses) == 3
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_mixed_precision_trains_on_cuda():
+    torch.manual_seed(0)
+    network = VQVAE(**SMALL).cuda()
+    losses = []
+    trainer = StageTrainer(
+        device=torch.device("cuda"),
+        max_epochs=10,
+        train_data_loader=DataLoader(SLICES, batch_size=5),
+        network=network,
+        optimizer=torch.optim.Adam(network.parameters(), 1e-2),
+        loss_function=VQVAELoss(),
+        prepare_batch=prepare_image_batch,
+        amp=True,
+        max_grad_norm=1.0,
+    )
+    trainer.add_event_handler(
+        Events.ITERATION_COMPLETED, lambda engine: losses.append(engine.state.output["loss"].item())
+    )
+    trainer.run()
+    assert losses[-1] < losses[0] / 2

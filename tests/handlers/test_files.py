@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.data import DataLoader
+from monai.engines import SupervisedEvaluator
+from PIL import Image
+
+from monai_vqoasis.engines import prepare_image_batch
+from monai_vqoasis.handlers import EpochSummary, MetricsFile, ReconstructionPictures
+from monai_vqoasis.networks import VQVAE
+from tests.networks.test_vqvae import SMALL
+
+
+def test_the_summary_has_a_row_an_epoch_and_counts_items(tmp_path, caplog):
+    trainer, evaluator = Engine(lambda *_: None), Engine(lambda *_: None)
+    summary = EpochSummary(evaluator, tmp_path / "metrics.csv")
+    summary.attach(trainer)
+
+    @trainer.on(Events.EPOCH_STARTED)
+    def _(engine):
+        engine.state.metrics = {"loss": 1.0 / engine.state.epoch}
+        evaluator.state.metrics = {"psnr": 20.0 + engine.state.epoch, "codes_used": 7}
+
+    batches = [{"image": torch.zeros(4, 1)}, {"image": torch.zeros(2, 1)}]
+    with caplog.at_level("INFO", logger="monai_vqoasis"):
+        trainer.run(batches, max_epochs=2)
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert float(rows[1]["validate_psnr"]) == 22
+    assert float(rows[1]["train_loss"]) == 0.5
+    assert "epoch 2/2 | train loss 0.5 | validate psnr 22, codes_used 7" in caplog.text
+    trainer.state.max_epochs = None
+    trainer.run(batches, max_epochs=1)
+    assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 2
+
+
+def test_metrics_of_several_evaluators_are_in_one_file(tmp_path):
+    file = MetricsFile(tmp_path / "out" / "metrics.json")
+    for metrics in ({"psnr": 30.0}, {"nats_per_code": 2.0}):
+        engine = Engine(lambda *_: None)
+        file.attach(engine)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, lambda e, m=metrics: e.state.metrics.update(m))
+        engine.run([0])
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == {"psnr": 30.0, "nats_per_code": 2.0}
+
+
+def test_pictures_show_slices_over_what_became_of_them(tmp_path):
+    images = torch.rand(6, 1, 16, 24)
+    network = VQVAE(**SMALL).eval()
+    evaluator = SupervisedEvaluator(
+        device="cpu",
+        val_data_loader=DataLoader([{"image": i} for i in images], batch_size=1),
+        network=network,
+        prepare_batch=prepare_image_batch,
+        val_handlers=[ReconstructionPictures(tmp_path, "epoch_{epoch}.png", num_slices=3)],
+        decollate=False,
+    )
+    evaluator.run(5)
+    picture = np.asarray(Image.open(tmp_path / "epoch_5.png")).astype(float) / 255
+    assert picture.shape == (3 * 16 + 2 * 2, 3 * 24 + 2 * 2)
+    for column, index in enumerate((0, 2, 4)):
+        tile = picture[:, column * 26 : column * 26 + 24]
+        back = network(images[index : index + 1])[0, 0].clamp(0, 1).detach().numpy()
+        assert np.allclose(tile[:16], images[index, 0].numpy(), atol=1 / 255)
+        assert np.allclose(tile[18:34], back, atol=1 / 255)
+        error = np.clip(4 * np.abs(images[index, 0].numpy() - back), 0, 1)
+        assert np.allclose(tile[36:], error, atol=1 / 255)

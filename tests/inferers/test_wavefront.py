@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from monai_vqoasis.inferers import AncestralSampler, WavefrontSampler
+from monai_vqoasis.inferers.wavefront import WavefrontPlan, plan_layer, wave_slope
+from monai_vqoasis.networks import MaskedConv2d, PixelCNN
+from tests.inferers.test_sampling import random_prior
+
+
+@pytest.mark.parametrize("shape", [(6, 7), (1, 9), (9, 1), (11, 4)])
+@pytest.mark.parametrize("batch", [1, 5, 64])
+@pytest.mark.parametrize("kwargs", [{}, {"temperature": 0.6}, {"top_k": 2}, {"top_p": 0.7}])
+def test_codes_are_those_of_the_plain_loop(shape, batch, kwargs):
+    prior = random_prior(12)
+    seeds = range(7, 7 + batch)
+    given = torch.randint(-1, 12, (batch, *shape))
+    for start in (None, given):
+        plain = AncestralSampler(**kwargs)(prior, shape, seeds, start)
+        assert torch.equal(WavefrontSampler(**kwargs)(prior, shape, seeds, start), plain)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        {"kernel_size": 3, "block_kernel_size": 5},
+        {"kernel_size": 9, "block_kernel_size": 1},
+        {"num_blocks": 0},
+        {"num_head_layers": 0},
+        {"num_blocks": 4, "num_head_layers": 3},
+    ],
+)
+def test_any_prior_that_can_be_built_is_sampled_exactly(architecture):
+    prior = random_prior(5, **architecture)
+    plain = AncestralSampler()(prior, (8, 9), range(6))
+    assert torch.equal(WavefrontSampler()(prior, (8, 9), range(6)), plain)
+
+
+def test_thousands_of_grids_are_identical():
+    prior = random_prior(8, channels=8, hidden_channels=4)
+    plain = AncestralSampler()(prior, (5, 6), range(2000))
+    assert torch.equal(WavefrontSampler()(prior, (5, 6), range(2000)), plain)
+    assert len(plain.unique(dim=0)) > 1900
+
+
+def test_the_original_network_takes_156_waves():
+    codes = torch.full((1, 32, 32), -1)
+    plan = WavefrontPlan(PixelCNN(16, channels=8, hidden_channels=4).eval(), codes)
+    assert len(plan.waves) == 156
+    assert sorted(torch.cat([wave.flat for wave in plan.waves]).tolist()) == list(range(1024))
+
+
+@pytest.mark.parametrize(("kernels", "slope"), [([("A", 7), ("B", 3)], 4), ([("A", 3), ("B", 5)], 3), ([("B", 1)], 0)])
+def test_the_slope_is_the_smallest_that_the_masks_allow(kernels, slope):
+    convolutions = [MaskedConv2d(1, 1, size, mask_type) for mask_type, size in kernels]
+    assert wave_slope(convolutions) == slope
+    taps = [tap for conv in convolutions for tap in conv.taps() if tap != (0, 0)]
+    assert all(c + slope * r < 0 for r, c in taps)
+    assert not taps or any(c + (slope - 1) * r >= 0 for r, c in taps)
+
+
+def test_an_unknown_layer_is_refused_by_name_or_registered():
+    class Doubled(torch.nn.Module):
+        def forward(self, x):
+            return 2 * x
+
+    prior = random_prior()
+    prior.head.insert(0, Doubled())
+    with pytest.raises(TypeError, match="Doubled"):
+        WavefrontSampler()(prior, (4, 4), [0])
+    plan_layer.register(Doubled, lambda module, plan: plan.add(lambda x, wave: 2 * x))
+    assert torch.equal(WavefrontSampler()(prior, (4, 4), [0, 1]), AncestralSampler()(prior, (4, 4), [0, 1]))
+    prior.head.insert(0, torch.nn.Conv2d(16, 16, 3, padding=1))  # would see what comes later
+    with pytest.raises(TypeError, match="not causal"):
+        WavefrontSampler()(prior, (4, 4), [0])
