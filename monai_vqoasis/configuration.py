@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 from monai.utils import set_determinism
 
 from monai_vqoasis.errors import InputError, find_user_error
@@ -125,6 +126,7 @@ def _bundle_keys(root: str) -> tuple[dict[str, list[object]], set[str]]:
     """Top-level keys of all configs of a bundle: settings with their values, and objects and run ids."""
     settings: dict[str, list[object]] = {}
     objects = {"_meta_", "imports", "initialize", "run", "finalize"}
+    objects |= DEFAULT_MLFLOW_SETTINGS["configs"].keys()  # what --tracking mlflow adds
     for file in (Path(root) / "configs").glob("*.json"):
         for key, value in json.loads(file.read_text()).items() if file.name != "metadata.json" else ():
             if isinstance(value, dict) or (isinstance(value, str) and value[:1] in ("$", "%", "@")):

@@ -101,7 +101,7 @@ class StageTrainer(SupervisedTrainer):
             torch.set_rng_state(self._random_state)
             self._random_state = None
 
-    def _iteration(self, engine: StageTrainer, batchdata: Mapping[str, torch.Tensor]) -> dict[str, object]:
+    def _iteration(self, engine: StageTrainer, batchdata: Mapping[str, torch.Tensor]) -> list[dict[str, object]]:
         inputs, targets, args, kwargs = _four(
             self.prepare_batch(batchdata, self.state.device, self.non_blocking, **self.to_kwargs)
         )
@@ -123,7 +123,8 @@ class StageTrainer(SupervisedTrainer):
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return {Keys.IMAGE: inputs, Keys.LABEL: targets, Keys.PRED: prediction, Keys.LOSS: loss.detach()}
+        # a list of one: the form of decollated output, which MONAI's from_engine and MLflow tracking take apart
+        return [{Keys.IMAGE: inputs, Keys.LABEL: targets, Keys.PRED: prediction, Keys.LOSS: loss.detach()}]
 
 
 def _four(batch: tuple) -> tuple:

@@ -26,5 +26,6 @@ class LossProgressBar(ProgressBar):
         super().attach(engine, output_transform=self._loss)
 
     @staticmethod
-    def _loss(output: Mapping[str, object]) -> dict[str, float]:
-        return {Keys.LOSS: float(output[Keys.LOSS])} if Keys.LOSS in output else {}
+    def _loss(output: Mapping[str, object] | list[Mapping[str, object]]) -> dict[str, float]:
+        item = output[0] if isinstance(output, list) else output
+        return {Keys.LOSS: float(item[Keys.LOSS])} if Keys.LOSS in item else {}

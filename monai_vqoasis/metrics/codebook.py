@@ -36,7 +36,7 @@ class CodeHistogram(Metric):
         output_transform: takes the codes (integers, any shape) out of the engine's output.
     """
 
-    def __init__(self, num_embeddings: int, output_transform: Callable = lambda output: output[Keys.PRED].codes):
+    def __init__(self, num_embeddings: int, output_transform: Callable = lambda output: output) -> None:
         self.num_embeddings = num_embeddings
         super().__init__(output_transform)
 
@@ -56,8 +56,13 @@ class CodeHistogram(Metric):
 
 def codebook_metrics(num_embeddings: int) -> Mapping[str, Metric]:
     """Ignite metrics ``codes_used`` and ``perplexity`` of the codes that an engine saw in an epoch."""
-    histogram = CodeHistogram(num_embeddings)
+    histogram = CodeHistogram(num_embeddings, _codes)
     return {
         "codes_used": MetricsLambda(codes_used, histogram),
         "perplexity": MetricsLambda(perplexity, histogram),
     }
+
+
+def _codes(output: Mapping[str, object] | list[Mapping[str, object]]) -> torch.Tensor:
+    """Codes of an evaluator's output, or of a trainer's, which is a list of one."""
+    return (output[0] if isinstance(output, list) else output)[Keys.PRED].codes

@@ -164,7 +164,7 @@ def test_a_prior_of_another_codebook_is_refused(trained, tmp_path):
 @pytest.mark.parametrize(
     ("config", "override", "message"),
     [
-        ("train.json", {"batchsize": 3}, "unknown config key batchsize: nothing in this config reads it; did you mean batch_"),
+        ("train.json", {"batchsize": 3}, "key batchsize: nothing in this config reads it; did you mean batch_size?"),
         ("train.json", {"num_samples": 3}, "unknown config key num_samples"),
         ("generate.json", {"temprature": 3}, "did you mean temperature?"),
         ("train.json", {"dataset_dir": "/nowhere"}, "/nowhere: no such folder"),

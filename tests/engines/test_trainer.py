@@ -67,7 +67,7 @@ class Rig:
 
         @self.trainer.on(Events.ITERATION_COMPLETED)
         def _(engine):
-            self.losses.append(engine.state.output["loss"].item())
+            self.losses.append(engine.state.output[0]["loss"].item())
 
     def run(self, stop_after=None):
         if stop_after is not None:
@@ -160,7 +160,7 @@ def test_mixed_precision_trains_on_cuda():
         max_grad_norm=1.0,
     )
     trainer.add_event_handler(
-        Events.ITERATION_COMPLETED, lambda engine: losses.append(engine.state.output["loss"].item())
+        Events.ITERATION_COMPLETED, lambda engine: losses.append(engine.state.output[0]["loss"].item())
     )
     trainer.run()
     assert losses[-1] < losses[0] / 2
