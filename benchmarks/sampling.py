@@ -1,0 +1,158 @@
+"""How fast exact samples are, against the plain loop and against MONAI's transformer, and what the wrong way costs.
+
+    python benchmarks/sampling.py [--threads 2] [--batches 1 8 32] [--output sampling.json]
+    python benchmarks/sampling.py --vqvae model.pt --prior model_prior.pt --dataset_dir <dataset_dir>
+
+All in one process. The plain loop makes a pass of the whole grid for each of the 1,024 positions, each as long as the
+next: a few passes are timed and multiplied. With a trained pair, the second form also reports the mean nats per code,
+under that prior, of exact samples, of samples drawn as the original did (the whole grid drawn anew at every step), and
+of real slices.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from monai.inferers import VQVAETransformerInferer
+from monai.networks import nets
+from monai.utils.ordering import Ordering
+from tqdm import tqdm
+
+from monai_vqoasis.configuration import keep_freed_memory
+from monai_vqoasis.data import OASISSliceDataset
+from monai_vqoasis.inferers import WavefrontSampler, draw_codes, encode_slices
+from monai_vqoasis.networks import VQVAE, PixelCNN, load_weights
+from monai_vqoasis.transforms import LoadSliced
+
+GRID = (32, 32)
+PASSES = 4
+
+
+def seconds(run: Callable[[], object], repeat: int = 1) -> float:
+    """Mean seconds of ``run`` after one warm-up."""
+    run()
+    start = time.perf_counter()
+    for _ in range(repeat):
+        run()
+    return (time.perf_counter() - start) / repeat
+
+
+@torch.no_grad()
+def time_samplers(prior: PixelCNN, batch: int, dtype: torch.dtype) -> dict[str, float]:
+    """Seconds for ``batch`` grids: the plain loop, the wavefront sampler, and one pass of the network."""
+    network = copy.deepcopy(prior).to(dtype).eval()
+    codes = torch.randint(prior.num_embeddings, (batch, *GRID))
+    one_pass = seconds(lambda: network(codes), PASSES)
+    sampler = WavefrontSampler(dtype=dtype)
+    fast = seconds(lambda: sampler(prior, GRID, range(batch)), 2)
+    plain = one_pass * GRID[0] * GRID[1]
+    return {"plain": plain, "wavefront": fast, "one_pass": one_pass, "ratio": plain / fast, "passes": fast / one_pass}
+
+
+@torch.no_grad()
+def time_monai_transformer(num_parameters: int, num_embeddings: int) -> dict[str, float]:
+    """Seconds for one grid from MONAI's VQVAETransformerInferer with a transformer of about as many parameters."""
+    width, layers = 128, 1
+    while sum(p.numel() for p in _transformer(num_embeddings, width, layers).parameters()) < num_parameters:
+        layers += 1
+    transformer = _transformer(num_embeddings, width, layers).eval()
+    vqvae = nets.VQVAE(2, 1, 1, (8, 8, 8), 1, (8, 8, 8), num_embeddings=num_embeddings, embedding_dim=8).eval()
+    start = time.perf_counter()
+    VQVAETransformerInferer().sample(
+        latent_spatial_dim=GRID,
+        starting_tokens=torch.full((1, 1), num_embeddings),
+        vqvae_model=vqvae,
+        transformer_model=transformer,
+        ordering=Ordering("raster_scan", 2, (1, *GRID)),
+        verbose=False,
+    )
+    count = sum(p.numel() for p in transformer.parameters())
+    return {"seconds": time.perf_counter() - start, "parameters": count, "layers": layers, "width": width}
+
+
+def _transformer(num_embeddings: int, width: int, layers: int) -> nets.DecoderOnlyTransformer:
+    return nets.DecoderOnlyTransformer(num_embeddings + 1, GRID[0] * GRID[1], width, layers, 4)
+
+
+@torch.no_grad()
+def nats_per_code(prior: PixelCNN, codes: torch.Tensor) -> float:
+    """Mean negative log-likelihood of grids under the prior."""
+    parts = [F.cross_entropy(prior(part), part).item() * len(part) for part in codes.split(8)]
+    return sum(parts) / len(codes)
+
+
+@torch.no_grad()
+def redrawn_grids(prior: PixelCNN, shape: tuple[int, int], count: int) -> torch.Tensor:
+    """Grids as the original sampled them: at every one of h x w steps the whole grid is drawn anew."""
+    codes = torch.zeros(count, *shape, dtype=torch.int64)
+    generator = torch.Generator().manual_seed(0)
+    for _ in tqdm(range(shape[0] * shape[1]), desc="original's way", disable=None):
+        uniforms = torch.rand(count, *shape, dtype=torch.float64, generator=generator)
+        codes = draw_codes(prior(codes).movedim(1, -1), uniforms)
+    return codes
+
+
+def compare_likelihoods(arguments: argparse.Namespace, count: int = 8) -> dict[str, float]:
+    """Mean nats per code of exact samples, of grids drawn the original's way, and of real validation slices."""
+    vqvae = load_weights(VQVAE(), arguments.vqvae)
+    prior = load_weights(PixelCNN(), arguments.prior)
+    prior.check_paired_with(vqvae)
+    shape = tuple(prior.latent_shape.tolist())
+    slices = OASISSliceDataset(arguments.dataset_dir, "validate", LoadSliced("image"), cache_rate=0.0)
+    real = torch.stack([item["codes"] for item in encode_slices(vqvae, slices)])
+    rows, columns = ((have - want) // 2 for have, want in zip(real.shape[1:], shape, strict=True))
+    real = real[:, rows : rows + shape[0], columns : columns + shape[1]]
+    return {
+        "exact samples": nats_per_code(prior, WavefrontSampler()(prior, shape, range(8 * count))),
+        "original's way": nats_per_code(prior, redrawn_grids(prior, shape, count)),
+        "real slices": nats_per_code(prior, real),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--output", type=Path, help="JSON file for the numbers")
+    parser.add_argument("--vqvae", type=Path, help="trained stage 1")
+    parser.add_argument("--prior", type=Path, help="trained stage 2")
+    parser.add_argument("--dataset_dir", type=Path, help="slices, for the likelihood of real ones")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    keep_freed_memory()
+    numbers: dict[str, object] = {"threads": arguments.threads}
+    if arguments.prior:
+        numbers["nats_per_code"] = compare_likelihoods(arguments)
+        for name, value in numbers["nats_per_code"].items():
+            print(f"{name:>16} {value:.3f} nats per code")
+    else:
+        prior = PixelCNN().eval()
+        print("dtype    batch   plain loop    wavefront     ratio   passes   samples/s")
+        for dtype in (torch.float64, torch.float32):
+            for batch in arguments.batches:
+                row = time_samplers(prior, batch, dtype)
+                numbers[f"{dtype} batch {batch}".removeprefix("torch.")] = row
+                print(
+                    f"{str(dtype).removeprefix('torch.')} {batch:5d} {row['plain']:10.1f} s {row['wavefront']:10.3f} s "
+                    f"{row['ratio']:8.0f}x {row['passes']:8.2f} {batch / row['wavefront']:9.1f}"
+                )
+        row = time_monai_transformer(sum(p.numel() for p in prior.parameters()), prior.num_embeddings)
+        fast = numbers["float64 batch 1"]["wavefront"]
+        numbers["monai_transformer"] = row | {"ratio": row["seconds"] / fast}
+        print(
+            f"MONAI transformer ({row['parameters']:,} parameters): {row['seconds']:.1f} s, {row['seconds'] / fast:.0f}x"
+        )
+    if arguments.output:
+        arguments.output.write_text(json.dumps(numbers, indent=4) + "\n")
+
+
+if __name__ == "__main__":
+    main()
