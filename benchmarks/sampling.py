@@ -1,6 +1,6 @@
 """How fast exact samples are, against the plain loop and against MONAI's transformer, and what the wrong way costs.
 
-    python benchmarks/sampling.py [--threads 2] [--batches 1 8 32] [--output sampling.json]
+    python benchmarks/sampling.py [--threads 2] [--batches 1 8 32] [--output sampling.json] [--plot sampling.png]
     python benchmarks/sampling.py --vqvae model.pt --prior model_prior.pt --dataset_dir <dataset_dir>
 
 All in one process. The plain loop makes a pass of the whole grid for each of the 1,024 positions, each as long as the
@@ -116,11 +116,29 @@ def compare_likelihoods(arguments: argparse.Namespace, count: int = 8) -> dict[s
     }
 
 
+def plot(numbers: dict[str, object], batches: list[int], path: Path) -> None:
+    """Seconds a sample against the batch size: plain loop, wavefronts, one pass."""
+    import matplotlib.pyplot as plt  # the extra `plots`
+
+    figure, axis = plt.subplots(figsize=(6, 3.5), layout="constrained")
+    lines = {"plain": "plain loop (1,024 passes)", "wavefront": "wavefronts (156 steps)", "one_pass": "one pass"}
+    for key, label in lines.items():
+        axis.plot(batches, [numbers[f"float64 batch {b}"][key] / b for b in batches], "o-", label=label)
+    axis.plot(batches[:1], [numbers["monai_transformer"]["seconds"]], "s", label="MONAI transformer inferer")
+    axis.set(xscale="log", yscale="log", xlabel="batch size", ylabel="seconds a 32x32 grid", xticks=batches)
+    axis.set_xticklabels(batches)
+    axis.minorticks_off()
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=130)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--output", type=Path, help="JSON file for the numbers")
+    parser.add_argument("--plot", type=Path, help="PNG file for the times")
     parser.add_argument("--vqvae", type=Path, help="trained stage 1")
     parser.add_argument("--prior", type=Path, help="trained stage 2")
     parser.add_argument("--dataset_dir", type=Path, help="slices, for the likelihood of real ones")
@@ -148,6 +166,8 @@ def main() -> None:
         ratio = row["seconds"] / numbers["float64 batch 1"]["wavefront"]
         numbers["monai_transformer"] = row | {"ratio": ratio}
         print(f"MONAI transformer, {row['parameters']:,} parameters: {row['seconds']:.1f} s a grid, {ratio:.0f}x")
+        if arguments.plot:
+            plot(numbers, arguments.batches, arguments.plot)
     if arguments.output:
         arguments.output.write_text(json.dumps(numbers, indent=4) + "\n")
 
