@@ -1,6 +1,6 @@
 """How fast exact samples are, against the plain loop and against MONAI's transformer, and what the wrong way costs.
 
-    python benchmarks/sampling.py [--threads 2] [--batches 1 8 32] [--output sampling.json] [--plot sampling.png]
+    python benchmarks/sampling.py [--threads 1] [--batches 1 8 32] [--output sampling.json] [--plot sampling.png]
     python benchmarks/sampling.py --vqvae model.pt --prior model_prior.pt --dataset_dir <dataset_dir>
 
 All in one process. The plain loop makes a pass of the whole grid for each of the 1,024 positions, each as long as the
@@ -135,7 +135,7 @@ def plot(numbers: dict[str, object], batches: list[int], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--output", type=Path, help="JSON file for the numbers")
     parser.add_argument("--plot", type=Path, help="PNG file for the times")

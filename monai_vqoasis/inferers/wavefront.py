@@ -32,27 +32,31 @@ class WavefrontSampler(AncestralSampler):
 
     def fill(self, network: PixelCNN, codes: torch.Tensor, uniforms: torch.Tensor) -> None:
         plan = WavefrontPlan(network, codes)
-        free = (codes < 0).flatten(1)
-        uniforms = uniforms.flatten(1)
+        uniforms, given, all_free = uniforms.flatten(), codes.flatten(), bool((codes < 0).all())
         for wave in tqdm(plan.waves, desc="sampling", unit="wave", disable=None if self.progress else True):
-            logits = plan.logits(wave)
-            drawn = self.draw(logits, uniforms[:, wave.flat])
-            plan.write_codes(wave, torch.where(free[:, wave.flat], drawn, codes.flatten(1)[:, wave.flat]))
+            drawn = self.draw(plan.logits(wave), uniforms.index_select(0, wave.grid))
+            if not all_free:
+                kept = given.index_select(0, wave.grid)
+                drawn = torch.where(kept < 0, drawn, kept)
+            plan.write_codes(wave, drawn)
         codes.copy_(plan.codes())
 
 
 class Wave(NamedTuple):
-    """Positions drawn together.
+    """Positions drawn together, of all samples: B * n indices, sample by sample.
 
     Attributes:
-        flat: their indices in the flattened grid.
-        padded: their indices in the flattened, padded grid of the caches.
+        grid: into the flattened grids (B h w).
+        padded: into the flattened grids with a margin, as activations are cached.
+        seen: for the taps of each kernel, into the same, what each position sees: B * n * taps.
     """
 
-    flat: torch.Tensor
+    grid: torch.Tensor
     padded: torch.Tensor
+    seen: dict[Taps, torch.Tensor]
 
 
+Taps = tuple[tuple[int, int], ...]
 Step = Callable[[torch.Tensor, Wave], torch.Tensor]
 
 
@@ -71,32 +75,29 @@ class WavefrontPlan:
 
     def __init__(self, network: nn.Module, codes: torch.Tensor) -> None:
         convolutions = [m for m in network.modules() if isinstance(m, MaskedConv2d)]
-        self.batch, self.height, self.width = codes.shape
         self.edge = max(conv.kernel_size[0] // 2 for conv in convolutions)
-        self.stride = self.width + 2 * self.edge
-        self.device = codes.device
+        self.shape = codes.shape
+        self._codes = F.pad(torch.full_like(codes, -1), (self.edge, self.edge, self.edge, 0), value=-1)
+        self.waves = self._waves(wave_slope(convolutions), {_taps(conv) for conv in convolutions})
         self.steps: list[Step] = []
         self._affine: tuple[torch.Tensor, torch.Tensor] | None = None
-        self._codes = codes.new_full((self.batch, (self.height + self.edge) * self.stride), -1)
         plan_layer(network, self)
         self._flush_affine()
-        self.waves = self._waves(wave_slope(convolutions))
 
     def logits(self, wave: Wave) -> torch.Tensor:
-        """Logits (B n K) at the positions of a wave, of which all earlier ones have codes."""
+        """Logits (B * n, K) at the positions of a wave, of which all earlier ones have codes."""
         x = self._codes.new_empty(0)
         for step in self.steps:
             x = step(x, wave)
-        return x.view(self.batch, len(wave.flat), -1)
+        return x
 
     def write_codes(self, wave: Wave, codes: torch.Tensor) -> None:
-        """Set the codes (int64, B n) of a wave."""
-        self._codes.index_copy_(1, wave.padded, codes)
+        """Set the codes (int64, B * n) of a wave."""
+        self._codes.view(-1).index_copy_(0, wave.padded, codes)
 
     def codes(self) -> torch.Tensor:
         """The grid as it stands, int64, B h w."""
-        padded = self._codes.view(self.batch, -1, self.stride)
-        return padded[:, self.edge :, self.edge : self.edge + self.width]
+        return self._codes[:, self.edge :, self.edge : self.edge + self.shape[2]]
 
     def add(self, step: Step) -> None:
         """Append a step."""
@@ -114,33 +115,26 @@ class WavefrontPlan:
             scale, shift = self._affine
             self._affine = None
             weight, bias = weight * scale, bias + weight @ shift
-        weight = weight.T.contiguous()
-        self.steps.append(lambda x, wave: torch.addmm(bias, x, weight))
+        self.steps.append(lambda x, wave: F.linear(x, weight, bias))
 
     def add_convolution(self, conv: MaskedConv2d) -> None:
         """Append a masked convolution: keep the wave's input, then one product with what is seen through the taps."""
         self._flush_affine()
-        offsets = self._offsets(conv)
-        weight = conv.weight[:, :, conv.mask].permute(2, 1, 0).reshape(-1, conv.out_channels).contiguous()
-        bias = conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias
-        cache = conv.weight.new_zeros(self.batch, self._codes.shape[1], conv.in_channels)
+        taps, bias = _taps(conv), _bias(conv)
+        weight = conv.weight[:, :, conv.mask].movedim(1, 2).flatten(1).contiguous()
+        cache = conv.weight.new_zeros(self._codes.numel(), conv.in_channels)
 
         def step(x: torch.Tensor, wave: Wave) -> torch.Tensor:
-            cache.index_copy_(1, wave.padded, x.view(self.batch, -1, conv.in_channels))
-            seen = cache.index_select(1, (wave.padded.unsqueeze(1) + offsets).flatten())
-            return torch.addmm(bias, seen.view(len(x), -1), weight)
+            cache.index_copy_(0, wave.padded, x)
+            return F.linear(cache.index_select(0, wave.seen[taps]).view(len(x), -1), weight, bias)
 
         self.steps.append(step)
 
     def add_look_up(self, conv: MaskedCodeConv2d) -> None:
         """Append the first layer, which reads the codes."""
-        offsets, table = self._offsets(conv), conv.table()
-
-        def step(x: torch.Tensor, wave: Wave) -> torch.Tensor:
-            seen = self._codes.index_select(1, (wave.padded.unsqueeze(1) + offsets).flatten())
-            return conv.look_up(seen.view(-1, len(offsets)), table)
-
-        self.add(step)
+        taps, table = _taps(conv), conv.table()
+        codes = self._codes.view(-1)
+        self.add(lambda x, wave: conv.look_up(codes.index_select(0, wave.seen[taps]).view(-1, len(taps)), table))
 
     def _flush_affine(self) -> None:
         if self._affine is not None:
@@ -148,18 +142,21 @@ class WavefrontPlan:
             self._affine = None
             self.steps.append(lambda x, wave: torch.addcmul(shift, x, scale))
 
-    def _offsets(self, conv: MaskedConv2d) -> torch.Tensor:
-        return torch.tensor([r * self.stride + c for r, c in conv.taps()], device=self.device)
-
-    def _waves(self, slope: int) -> list[Wave]:
-        rows = torch.arange(self.height, device=self.device).unsqueeze(1)
-        columns = torch.arange(self.width, device=self.device).unsqueeze(0)
-        time = columns + slope * rows
+    def _waves(self, slope: int, kernels: set[Taps]) -> list[Wave]:
+        batch, height, width = self.shape
+        stride = self._codes.shape[2]
+        device = self._codes.device
+        samples = torch.arange(batch, device=device).unsqueeze(1)
+        time = torch.arange(width, device=device) + slope * torch.arange(height, device=device).unsqueeze(1)
+        offsets = {taps: torch.tensor([r * stride + c for r, c in taps], device=device) for taps in kernels}
         waves = []
-        for t in range(int(time.max()) + 1):
+        for t in time.unique().tolist():
             r, c = (time == t).nonzero().unbind(1)
-            waves.append(Wave(r * self.width + c, (r + self.edge) * self.stride + c + self.edge))
-        return [wave for wave in waves if len(wave.flat)]
+            grid = samples * (height * width) + r * width + c
+            padded = samples * self._codes[0].numel() + (r + self.edge) * stride + c + self.edge
+            seen = {taps: (padded.unsqueeze(2) + offset).flatten() for taps, offset in offsets.items()}
+            waves.append(Wave(grid.flatten(), padded.flatten(), seen))
+        return waves
 
 
 def wave_slope(convolutions: list[MaskedConv2d]) -> int:
@@ -234,5 +231,12 @@ def _(module: nn.ReLU, plan: WavefrontPlan) -> None:
 
 
 def _plan_pointwise(conv: nn.Conv2d, plan: WavefrontPlan) -> None:
-    bias = conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias
-    plan.add_linear(conv.weight[:, :, 0, 0], bias)
+    plan.add_linear(conv.weight[:, :, 0, 0], _bias(conv))
+
+
+def _taps(conv: MaskedConv2d) -> Taps:
+    return tuple(conv.taps())
+
+
+def _bias(conv: nn.Conv2d) -> torch.Tensor:
+    return conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias

@@ -48,7 +48,7 @@ def test_the_original_network_takes_156_waves():
     codes = torch.full((1, 32, 32), -1)
     plan = WavefrontPlan(PixelCNN(16, channels=8, hidden_channels=4).eval(), codes)
     assert len(plan.waves) == 156
-    assert sorted(torch.cat([wave.flat for wave in plan.waves]).tolist()) == list(range(1024))
+    assert sorted(torch.cat([wave.grid for wave in plan.waves]).tolist()) == list(range(1024))
 
 
 @pytest.mark.parametrize(("kernels", "slope"), [([("A", 7), ("B", 3)], 4), ([("A", 3), ("B", 5)], 3), ([("B", 1)], 0)])
