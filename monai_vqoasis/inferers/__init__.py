@@ -1,8 +1,16 @@
 """How a trained network is used."""
 
 from monai_vqoasis.inferers.codes import encode_slices
+from monai_vqoasis.inferers.likelihood import bits_per_code
 from monai_vqoasis.inferers.reconstruction import ReconstructionInferer
 from monai_vqoasis.inferers.sampling import AncestralSampler, draw_codes
 from monai_vqoasis.inferers.wavefront import WavefrontSampler
 
-__all__ = ["AncestralSampler", "ReconstructionInferer", "WavefrontSampler", "draw_codes", "encode_slices"]
+__all__ = [
+    "AncestralSampler",
+    "ReconstructionInferer",
+    "WavefrontSampler",
+    "bits_per_code",
+    "draw_codes",
+    "encode_slices",
+]
