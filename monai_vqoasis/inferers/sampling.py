@@ -28,7 +28,8 @@ class AncestralSampler:
             et al. 2020, https://arxiv.org/abs/1904.09751); None for all.
         progress: show a progress bar.
         dtype: precision of the network; ``torch.float32`` is faster, but rounding then differs between batch sizes,
-            devices and samplers by about 1e-6, and changes about one grid in a thousand.
+            devices and samplers by about 1e-6, which changed 2 of 256 grids of a trained prior
+            (``benchmarks/sampling.py``).
 
     Raises:
         ValueError: for a temperature that is not positive, top_k below 1, or top_p outside (0, 1].
