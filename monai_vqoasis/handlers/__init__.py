@@ -4,7 +4,7 @@ from monai_vqoasis.handlers.checkpoint import TrainingCheckpoint
 from monai_vqoasis.handlers.early_stop import EarlyStop
 from monai_vqoasis.handlers.interrupt import StopOnInterrupt
 from monai_vqoasis.handlers.metrics_file import MetricsFile
-from monai_vqoasis.handlers.pictures import ReconstructionPictures
+from monai_vqoasis.handlers.pictures import ReconstructionPictures, SamplePictures
 from monai_vqoasis.handlers.progress import LossProgressBar
 from monai_vqoasis.handlers.summary import EpochSummary
 from monai_vqoasis.handlers.tensorboard import tensorboard_writer
@@ -15,6 +15,7 @@ __all__ = [
     "LossProgressBar",
     "MetricsFile",
     "ReconstructionPictures",
+    "SamplePictures",
     "StopOnInterrupt",
     "TrainingCheckpoint",
     "tensorboard_writer",

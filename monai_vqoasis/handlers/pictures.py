@@ -1,4 +1,4 @@
-"""Reconstructions to look at."""
+"""Reconstructions and samples to look at."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 
 from monai_vqoasis.handlers.tensorboard import LazySummaryWriter
+from monai_vqoasis.inferers import WavefrontSampler
 from monai_vqoasis.metrics import image_pair
-from monai_vqoasis.visualize import picture_grid, reconstruction_rows, save_picture_grid
+from monai_vqoasis.networks import VQVAE, PixelCNN
+from monai_vqoasis.visualize import picture_grid, reconstruction_rows, save_picture_grid, to_rows
 
-__all__ = ["ReconstructionPictures"]
+__all__ = ["ReconstructionPictures", "SamplePictures"]
 
 
 class ReconstructionPictures:
@@ -58,7 +60,49 @@ class ReconstructionPictures:
             self._pairs.append((image, reconstruction))
 
     def _write(self, engine: Engine) -> None:
-        rows = reconstruction_rows(self._pairs)
-        save_picture_grid(rows, self.output_dir / self.filename.format(epoch=engine.state.epoch))
-        if self.summary_writer is not None:
-            self.summary_writer.add_image("reconstructions", picture_grid(rows), engine.state.epoch, dataformats="HW")
+        path = self.output_dir / self.filename.format(epoch=engine.state.epoch)
+        _show(reconstruction_rows(self._pairs), path, self.summary_writer, engine.state.epoch)
+
+
+class SamplePictures:
+    """Writes slices drawn from a prior, always with the same seeds, after each run of an evaluator.
+
+    Args:
+        prior: stage 2, as it stands then.
+        vqvae: the stage 1 that it is trained on.
+        output_dir: folder to write to.
+        filename: of the picture; ``{epoch}`` becomes the epoch.
+        num_samples: how many.
+        summary_writer: a TensorBoard writer that gets the same picture; None for none.
+    """
+
+    def __init__(
+        self,
+        prior: PixelCNN,
+        vqvae: VQVAE,
+        output_dir: str | os.PathLike[str],
+        filename: str = "samples_epoch_{epoch:03d}.png",
+        num_samples: int = 8,
+        summary_writer: LazySummaryWriter | None = None,
+    ) -> None:
+        self.prior = prior
+        self.vqvae = vqvae
+        self.output_dir = Path(output_dir)
+        self.filename = filename
+        self.seeds = range(num_samples)
+        self.summary_writer = summary_writer
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    @torch.no_grad()
+    def __call__(self, engine: Engine) -> None:
+        codes = WavefrontSampler()(self.prior, self.prior.latent_shape.tolist(), self.seeds)
+        path = self.output_dir / self.filename.format(epoch=engine.state.epoch)
+        _show(to_rows(self.vqvae.decode(codes)), path, self.summary_writer, engine.state.epoch)
+
+
+def _show(rows: list[list[torch.Tensor]], path: Path, writer: LazySummaryWriter | None, epoch: int) -> None:
+    save_picture_grid(rows, path)
+    if writer is not None:
+        writer.add_image(path.name.split("_")[0], picture_grid(rows), epoch, dataformats="HW")

@@ -71,6 +71,9 @@ def test_training_leaves_weights_numbers_and_pictures(trained):
     pictures = sorted(p.name for p in (root / "train" / "pictures").iterdir())
     assert pictures == [f"reconstructions_epoch_{epoch:03d}.png" for epoch in range(1, 21)]
     assert len(list((root / "train" / "tensorboard").iterdir())) == 1
+    epochs = len(stage2)
+    samples = sorted(p.name for p in (root / "train_prior" / "pictures").iterdir())
+    assert samples == [f"samples_epoch_{epoch:03d}.png" for epoch in range(1, epochs + 1)]
     for name in ("model.pt", "model_prior.pt"):
         state = torch.load(where["ckpt_dir"] / name, weights_only=True)
         assert all(isinstance(value, torch.Tensor) for value in state.values())

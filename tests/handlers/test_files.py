@@ -11,8 +11,9 @@ from monai.engines import SupervisedEvaluator
 from PIL import Image
 
 from monai_vqoasis.engines import prepare_image_batch
-from monai_vqoasis.handlers import EpochSummary, MetricsFile, ReconstructionPictures
-from monai_vqoasis.networks import VQVAE
+from monai_vqoasis.handlers import EpochSummary, MetricsFile, ReconstructionPictures, SamplePictures
+from monai_vqoasis.inferers import AncestralSampler
+from monai_vqoasis.networks import VQVAE, PixelCNN
 from tests.networks.test_vqvae import SMALL
 
 
@@ -70,3 +71,19 @@ def test_pictures_show_slices_over_what_became_of_them(tmp_path):
         assert np.allclose(tile[18:34], back, atol=1 / 255)
         error = np.clip(4 * np.abs(images[index, 0].numpy() - back), 0, 1)
         assert np.allclose(tile[36:], error, atol=1 / 255)
+
+
+def test_samples_are_those_of_the_prior_as_it_stands_and_training_goes_on(tmp_path):
+    vqvae = VQVAE(**SMALL).eval()
+    torch.nn.init.normal_(vqvae.quantizer.embedding)
+    prior = PixelCNN(16, channels=8, hidden_channels=4, num_blocks=1).pair_with(vqvae, (2, 3)).train()
+    before = torch.get_rng_state()
+    engine = Engine(lambda *_: None)
+    SamplePictures(prior, vqvae, tmp_path, num_samples=2).attach(engine)
+    engine.run([0])
+    assert prior.training
+    assert torch.equal(torch.get_rng_state(), before)
+    picture = np.asarray(Image.open(tmp_path / "samples_epoch_001.png")).astype(float) / 255
+    images = vqvae.decode(AncestralSampler()(prior, (2, 3), [0, 1])).clamp(0, 1).detach()
+    assert np.allclose(picture[:, :24], images[0, 0].numpy(), atol=1 / 255)
+    assert np.allclose(picture[:, 26:], images[1, 0].numpy(), atol=1 / 255)
