@@ -227,7 +227,7 @@ def _(module: nn.BatchNorm2d, plan: WavefrontPlan) -> None:
 
 @plan_layer.register
 def _(module: nn.ReLU, plan: WavefrontPlan) -> None:
-    plan.add(lambda x, wave: F.relu_(x))
+    plan.add(lambda x, wave: torch.relu(x))
 
 
 def _plan_pointwise(conv: nn.Conv2d, plan: WavefrontPlan) -> None:
