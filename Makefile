@@ -27,9 +27,9 @@ demo: $(READY) $(DEMO_DATA)/LICENCE.txt
 	@echo "==> 1/5 stage 1: VQ-VAE (about seven minutes)"
 	@$(BUNDLE_RUN) training --config_file $(CONFIGS)/train.json --dataset_dir $(DEMO_DATA) \
 		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)/train --max_epochs 4 --roi_size $(DEMO_ROI)
-	@echo "==> 2/5 stage 2: PixelCNN prior (about four minutes)"
+	@echo "==> 2/5 stage 2: PixelCNN prior (about three minutes)"
 	@$(BUNDLE_RUN) training --config_file $(CONFIGS)/train_prior.json --dataset_dir $(DEMO_DATA) \
-		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)/train_prior --max_epochs 10 --batch_size 16 --learning_rate 0.001 \
+		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)/train_prior --max_epochs 6 --batch_size 16 --learning_rate 0.001 \
 		--roi_size $(DEMO_ROI)
 	@echo "==> 3/5 reconstruct the test section"
 	@$(BUNDLE_RUN) --config_file $(CONFIGS)/inference.json --dataset_dir $(DEMO_DATA)/keras_png_slices_test \
