@@ -48,7 +48,7 @@ class DemoPeople:
         datasets, found = optional_import("nilearn.datasets")
         if not found:
             raise InputError(
-                'the demo cohort is made from a template in nilearn: pip install "monai_vqoasis[demo]", '
+                "the demo cohort is made from a template in nilearn: pip install nilearn, "
                 "or name your own slices with --dataset_dir."
             )
         maps = [
