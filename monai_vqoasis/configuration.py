@@ -94,7 +94,7 @@ def short_errors() -> None:
 def keep_freed_memory() -> None:
     """Tell glibc to keep what is freed for the next batch instead of giving it back to the system.
 
-    On a CPU every batch otherwise pays again for the pages of its activations; training the original VQ-VAE ran 1.7
+    On a CPU every batch otherwise pays again for the pages of its activations; training the original VQ-VAE ran 1.6
     times as fast with this on two cores. Where the C library is another one, nothing happens.
     """
     m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
