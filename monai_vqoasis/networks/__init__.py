@@ -2,8 +2,9 @@
 
 from monai_vqoasis.networks.masked_conv import MaskedCodeConv2d, MaskedConv2d
 from monai_vqoasis.networks.pixelcnn import PixelCNN
+from monai_vqoasis.networks.residual import ResidualVQVAE
 from monai_vqoasis.networks.vector_quantizer import VectorQuantizer, VectorQuantizerOutput
-from monai_vqoasis.networks.vqvae import VQVAE, VQVAEOutput
+from monai_vqoasis.networks.vqvae import VQVAE, VectorQuantizedAutoencoder, VQVAEOutput
 from monai_vqoasis.networks.weights import load_weights
 
 __all__ = [
@@ -11,7 +12,9 @@ __all__ = [
     "MaskedCodeConv2d",
     "MaskedConv2d",
     "PixelCNN",
+    "ResidualVQVAE",
     "VQVAEOutput",
+    "VectorQuantizedAutoencoder",
     "VectorQuantizer",
     "VectorQuantizerOutput",
     "load_weights",

@@ -12,14 +12,14 @@ from torch import nn
 
 from monai_vqoasis.networks.vector_quantizer import VectorQuantizer
 
-__all__ = ["VQVAE", "VQVAEOutput"]
+__all__ = ["VQVAE", "VQVAEOutput", "VectorQuantizedAutoencoder"]
 
 
 class VQVAEOutput(NamedTuple):
-    """What training asks of :class:`VQVAE`.
+    """What training asks of a :class:`VectorQuantizedAutoencoder`.
 
     Attributes:
-        reconstruction: same shape as the image; not clamped.
+        reconstruction: same shape as the image; clamped to [0, 1] only where the network says so.
         codes: int64, B h w.
         quantization_loss: scalar, see :class:`VectorQuantizer`.
     """
@@ -29,60 +29,32 @@ class VQVAEOutput(NamedTuple):
     quantization_loss: torch.Tensor
 
 
-class VQVAE(nn.Module):
-    """Vector-quantised autoencoder (van den Oord et al. 2017, https://arxiv.org/abs/1711.00937) for 2D images.
+class VectorQuantizedAutoencoder(nn.Module):
+    """Encoder, quantiser and decoder (van den Oord et al. 2017, https://arxiv.org/abs/1711.00937) for 2D images.
 
-    Every encoder layer halves the grid and every decoder layer doubles it, so that an image B C H W becomes codes
-    B ceil(H/s) ceil(W/s) with s = 2 ** len(encoder_channels). An image whose size does not divide by s is padded with
+    An image B C H W becomes codes B ceil(H/s) ceil(W/s). One whose size does not divide by the stride s is padded with
     zeros (background) at the bottom and right, and its reconstruction is cropped back.
 
-    The defaults are the architecture of the original COMP3710 report: 1,150,721 parameters, 32x32 codes for 256x256.
-
     Args:
-        in_channels: image channels.
-        out_channels: reconstruction channels.
-        encoder_channels: output channels of the 3x3 stride-2 convolutions; a 1x1 convolution to ``embedding_dim``
-            follows.
-        decoder_channels: output channels of the 3x3 stride-2 transposed convolutions; a 3x3 convolution to
-            ``out_channels`` follows. As many as ``encoder_channels``.
-        num_embeddings: number of codes.
-        embedding_dim: length of a code.
-        quantizer_kwargs: further arguments of :class:`VectorQuantizer`.
+        encoder: B C H W to B D H/s W/s.
+        decoder: B D h w to B C' s*h s*w.
+        quantizer: of vectors of length D.
+        in_channels: image channels C.
+        stride: pixels along one side of a code.
 
     Raises:
-        ValueError: if encoder and decoder have different numbers of layers, or an image is not B C H W.
+        ValueError: if an image is not B C H W.
     """
 
     def __init__(
-        self,
-        in_channels: int = 1,
-        out_channels: int = 1,
-        encoder_channels: Sequence[int] = (32, 64, 128),
-        decoder_channels: Sequence[int] = (256, 128, 64),
-        num_embeddings: int = 256,
-        embedding_dim: int = 256,
-        **quantizer_kwargs: object,
+        self, encoder: nn.Module, decoder: nn.Module, quantizer: VectorQuantizer, in_channels: int, stride: int
     ) -> None:
         super().__init__()
-        if len(encoder_channels) != len(decoder_channels):
-            raise ValueError(
-                f"encoder_channels {tuple(encoder_channels)} and decoder_channels {tuple(decoder_channels)} "
-                "must have the same length: every halving is undone by a doubling."
-            )
+        self.encoder = encoder
+        self.quantizer = quantizer
+        self.decoder = decoder
         self.in_channels = in_channels
-        self.stride = 2 ** len(encoder_channels)
-
-        encoder: list[nn.Module] = []
-        for before, after in pairwise((in_channels, *encoder_channels)):
-            encoder += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU()]
-        self.encoder = nn.Sequential(*encoder, nn.Conv2d(encoder_channels[-1], embedding_dim, 1))
-
-        self.quantizer = VectorQuantizer(num_embeddings, embedding_dim, **quantizer_kwargs)
-
-        decoder: list[nn.Module] = []
-        for before, after in pairwise((embedding_dim, *decoder_channels)):
-            decoder += [nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=1), nn.ReLU()]
-        self.decoder = nn.Sequential(*decoder, nn.Conv2d(decoder_channels[-1], out_channels, 3, padding=1))
+        self.stride = stride
 
     @property
     def num_embeddings(self) -> int:
@@ -122,3 +94,53 @@ class VQVAE(nn.Module):
     @staticmethod
     def _crop(image: torch.Tensor, image_size: Sequence[int] | None) -> torch.Tensor:
         return image if image_size is None else image[..., : image_size[0], : image_size[1]]
+
+
+class VQVAE(VectorQuantizedAutoencoder):
+    """The architecture of the original COMP3710 report: strided convolutions down, transposed ones up.
+
+    Every encoder layer halves the grid and every decoder layer doubles it: the stride is 2 ** len(encoder_channels).
+    With the defaults it has 1,150,721 parameters and gives 32x32 codes for 256x256 pixels.
+
+    Args:
+        in_channels: image channels.
+        out_channels: reconstruction channels.
+        encoder_channels: output channels of the 3x3 stride-2 convolutions; a 1x1 convolution to ``embedding_dim``
+            follows.
+        decoder_channels: output channels of the 3x3 stride-2 transposed convolutions; a 3x3 convolution to
+            ``out_channels`` follows. As many as ``encoder_channels``.
+        num_embeddings: number of codes.
+        embedding_dim: length of a code.
+        quantizer_kwargs: further arguments of :class:`VectorQuantizer`.
+
+    Raises:
+        ValueError: if encoder and decoder have different numbers of layers.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        encoder_channels: Sequence[int] = (32, 64, 128),
+        decoder_channels: Sequence[int] = (256, 128, 64),
+        num_embeddings: int = 256,
+        embedding_dim: int = 256,
+        **quantizer_kwargs: object,
+    ) -> None:
+        if len(encoder_channels) != len(decoder_channels):
+            raise ValueError(
+                f"encoder_channels {tuple(encoder_channels)} and decoder_channels {tuple(decoder_channels)} "
+                "must have the same length: every halving is undone by a doubling."
+            )
+        encoder: list[nn.Module] = []
+        for before, after in pairwise((in_channels, *encoder_channels)):
+            encoder += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU()]
+        encoder.append(nn.Conv2d(encoder_channels[-1], embedding_dim, 1))
+        quantizer = VectorQuantizer(num_embeddings, embedding_dim, **quantizer_kwargs)
+        decoder: list[nn.Module] = []
+        for before, after in pairwise((embedding_dim, *decoder_channels)):
+            decoder += [nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=1), nn.ReLU()]
+        decoder.append(nn.Conv2d(decoder_channels[-1], out_channels, 3, padding=1))
+        super().__init__(
+            nn.Sequential(*encoder), nn.Sequential(*decoder), quantizer, in_channels, 2 ** len(encoder_channels)
+        )

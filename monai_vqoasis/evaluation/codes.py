@@ -1,0 +1,109 @@
+"""What the book is used for."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+
+from monai_vqoasis.evaluation.section import Picture, Section, Table
+from monai_vqoasis.evaluation.slices import SliceSet
+from monai_vqoasis.metrics import brain_mask, codes_used, perplexity
+from monai_vqoasis.networks import VectorQuantizedAutoencoder
+from monai_vqoasis.visualize import picture_grid, to_rows
+
+__all__ = ["CodesSection", "brain_positions", "decode_book"]
+
+CONTEXT = 9  # codes along one side of the constant grid that a code is decoded in
+
+
+class CodesSection:
+    """Used codes and perplexity, everywhere and inside the brain, and the book to look at.
+
+    Args:
+        codes: int64, N h w, of all slices.
+        slices: the slices that they are of.
+        vqvae: whose codes they are.
+    """
+
+    def __init__(self, codes: torch.Tensor, slices: SliceSet, vqvae: VectorQuantizedAutoencoder) -> None:
+        self.codes = codes
+        self.slices = slices
+        self.vqvae = vqvae
+
+    def __call__(self) -> Section:
+        book = self.vqvae.num_embeddings
+        inside = brain_positions(self.slices, self.vqvae.stride)
+        everywhere = torch.bincount(self.codes.flatten(), minlength=book)
+        brain = torch.bincount(self.codes[inside], minlength=book)
+        metrics = {
+            "num_embeddings": book,
+            "codes_used": codes_used(everywhere),
+            "codes_used_brain": codes_used(brain),
+            "perplexity": perplexity(everywhere),
+            "perplexity_brain": perplexity(brain),
+            "brain_share_of_positions": float(inside.float().mean()),
+        }
+        table = Table(
+            f"Of {book} codes, over {len(self.slices)} slices. Perplexity is the number of equally used codes that "
+            "would have the same entropy.",
+            ["", "all positions", "inside the brain"],
+            [
+                ["codes used", metrics["codes_used"], metrics["codes_used_brain"]],
+                ["perplexity", metrics["perplexity"], metrics["perplexity_brain"]],
+                ["positions", self.codes.numel(), int(inside.sum())],
+            ],
+        )
+        order = everywhere.argsort(descending=True)
+        mosaic = decode_book(self.vqvae)[order]
+        return Section(
+            name="codes",
+            title="Codes",
+            text=[
+                "A position is inside the brain where at least half of its pixels are. Most positions of a slice are "
+                "background, so that a few codes take a large share of all."
+            ],
+            tables=[table],
+            pictures=[
+                Picture("How often each code is used, from the most to the least used.", _usage(everywhere, brain)),
+                Picture(
+                    "The book, from the most to the least used code: each decoded in a grid of itself alone.",
+                    picture_grid(to_rows(mosaic, columns=round(book**0.5))),
+                ),
+            ],
+            metrics=metrics,
+        )
+
+
+def brain_positions(slices: SliceSet, stride: int, batch_size: int = 64) -> torch.Tensor:
+    """Codes at least half of whose pixels are brain: bool, N h w, for a network of this stride."""
+    parts = []
+    for start in range(0, len(slices), batch_size):
+        mask = brain_mask(slices.images(slice(start, start + batch_size))).float()
+        height, width = mask.shape[2:]
+        mask = F.pad(mask, (0, -width % stride, 0, -height % stride))
+        parts.append(F.avg_pool2d(mask, stride)[:, 0] >= 0.5)
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def decode_book(vqvae: VectorQuantizedAutoencoder) -> torch.Tensor:
+    """What each code stands for: the middle two by two codes of a grid of it alone, K 1 2s 2s, on the CPU."""
+    device = next(vqvae.buffers()).device
+    grids = torch.arange(vqvae.num_embeddings, device=device).view(-1, 1, 1).expand(-1, CONTEXT + 1, CONTEXT + 1)
+    side, start = 2 * vqvae.stride, (CONTEXT - 1) // 2 * vqvae.stride
+    patches = [vqvae.decode(part)[..., start : start + side, start : start + side] for part in grids.split(32)]
+    return torch.cat(patches).clamp(0, 1).cpu()
+
+
+def _usage(everywhere: torch.Tensor, brain: torch.Tensor) -> Figure:
+    figure = Figure(figsize=(7, 2.6), layout="constrained")
+    axes = figure.subplots()
+    for histogram, label in ((everywhere, "all positions"), (brain, "inside the brain")):
+        share = histogram.sort(descending=True).values / histogram.sum().clamp_min(1)
+        axes.step(range(1, len(share) + 1), share * 100, where="mid", label=label)
+    axes.set_yscale("log")
+    axes.set_xlabel("rank of the code")
+    axes.set_ylabel("share of positions (%)")
+    axes.legend(frameon=False)
+    return figure

@@ -1,0 +1,157 @@
+"""Slices in memory, as a file holds them: 8-bit, with their person and position."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from monai.transforms import CenterSpatialCrop, ResizeWithPadOrCrop
+from tqdm import tqdm
+
+from monai_vqoasis.data import OASISSliceDataset, find_images, slice_name
+from monai_vqoasis.engines import SliceGenerator
+from monai_vqoasis.errors import InputError
+from monai_vqoasis.networks import VectorQuantizedAutoencoder
+from monai_vqoasis.transforms import LoadSlice, LoadSliced
+
+__all__ = [
+    "CodedSlices",
+    "SliceSet",
+    "code_slices",
+    "draw_slices",
+    "load_pictures",
+    "load_reconstructions",
+    "load_slices",
+    "to_bytes",
+]
+
+
+@dataclass(frozen=True)
+class SliceSet:
+    """Slices of one size.
+
+    Everything is measured on 8-bit pictures: originals, reconstructions, samples and what other codecs give back, so
+    that no method gains from fractions that no file keeps.
+
+    Attributes:
+        pixels: uint8, N 1 H W.
+        cases: whose each slice is ("case_001"), or the name of a sample.
+        slice_indices: position of each slice; -1 where it has none.
+    """
+
+    pixels: torch.Tensor
+    cases: Sequence[str]
+    slice_indices: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def images(self, indices: slice | Sequence[int] | torch.Tensor = slice(None)) -> torch.Tensor:
+        """float32, B 1 H W in [0, 1]."""
+        return self.pixels[indices].float() / 255
+
+
+class CodedSlices(NamedTuple):
+    """What :func:`code_slices` returns.
+
+    Attributes:
+        reconstructions: the slices through the codes and back, in their own size.
+        codes: int64, N h w.
+    """
+
+    reconstructions: SliceSet
+    codes: torch.Tensor
+
+
+def to_bytes(images: torch.Tensor) -> torch.Tensor:
+    """uint8 of float images in [0, 1], clamped and rounded."""
+    return (images.detach().clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def load_slices(dataset_dir: str | os.PathLike[str], section: str) -> SliceSet:
+    """All slices of a section ("train", "validate", "test"), see :func:`load_slice_datalist` for the errors."""
+    dataset = OASISSliceDataset(dataset_dir, section, LoadSliced("image"), cache_rate=0.0)
+    items = list(tqdm(dataset, desc=f"reading {section} slices", unit="slice", disable=None))
+    return SliceSet(
+        torch.stack([to_bytes(torch.as_tensor(item["image"])) for item in items]),
+        [item["case"] for item in items],
+        [item["slice_index"] for item in items],
+    )
+
+
+def load_pictures(folder: str | os.PathLike[str], image_size: Sequence[int]) -> SliceSet:
+    """The pictures in a folder, whoever made them, as samples.
+
+    Args:
+        folder: holds PNG or other pictures, nothing else.
+        image_size: the size (H, W) that they must have.
+
+    Raises:
+        InputError: naming the folder or file: none there, one that cannot be read, or one of another size.
+    """
+    paths = [Path(item["image"]) for item in find_images(folder)]
+    bar = tqdm(paths, desc="reading pictures", unit="picture", disable=None)
+    pixels = torch.stack([_read_picture(path, image_size) for path in bar])
+    return SliceSet(pixels, [path.name for path in paths], [-1] * len(paths))
+
+
+def load_reconstructions(folder: str | os.PathLike[str], slices: SliceSet) -> SliceSet:
+    """Reconstructions of ``slices`` by any method: a picture of the same name and size for each in ``folder``.
+
+    Raises:
+        InputError: naming the file that is missing, unreadable or of another size.
+    """
+    names = [slice_name(*key) for key in zip(slices.cases, slices.slice_indices, strict=True)]
+    bar = tqdm(names, desc="reading reconstructions", unit="picture", disable=None)
+    pixels = torch.stack([_read_picture(Path(folder) / name, slices.pixels.shape[2:]) for name in bar])
+    return SliceSet(pixels, slices.cases, slices.slice_indices)
+
+
+@torch.no_grad()
+def code_slices(
+    vqvae: VectorQuantizedAutoencoder,
+    slices: SliceSet,
+    latent_shape: Sequence[int] | None = None,
+    device: torch.device | str = "cpu",
+    batch_size: int = 8,
+) -> CodedSlices:
+    """Encode and decode every slice.
+
+    Args:
+        vqvae: a trained stage 1.
+        slices: N of them.
+        latent_shape: grid (h, w) of a prior that covers only the middle of the slices; what lies outside is not coded
+            and comes back as background. None codes the whole slice.
+        device: where to compute.
+        batch_size: slices at a time.
+    """
+    vqvae = vqvae.to(device).eval()
+    size = slices.pixels.shape[2:]
+    middle = size if latent_shape is None else [n * vqvae.stride for n in latent_shape]
+    crop, pad = CenterSpatialCrop(tuple(middle)), ResizeWithPadOrCrop(tuple(size))
+    parts, codes = [], []
+    starts = range(0, len(slices), batch_size)
+    for start in tqdm(starts, desc="reconstructing", unit="batch", disable=None):
+        images = torch.stack([crop(image) for image in slices.images(slice(start, start + batch_size))])
+        codes.append(vqvae.encode(images.to(device)))
+        decoded = to_bytes(vqvae.decode(codes[-1], images.shape[2:])).cpu()
+        parts.append(torch.stack([pad(image) for image in decoded]))
+    reconstructions = SliceSet(torch.cat(parts), slices.cases, slices.slice_indices)
+    return CodedSlices(reconstructions, torch.cat(codes).cpu())
+
+
+def draw_slices(generator: SliceGenerator) -> SliceSet:
+    """All slices of a generator."""
+    drawn = [to_bytes(image) for image in tqdm(generator, desc="drawing samples", unit="slice", disable=None)]
+    return SliceSet(torch.stack(drawn), [f"seed {seed}" for seed in generator.seeds], [-1] * len(drawn))
+
+
+def _read_picture(path: Path, image_size: Sequence[int]) -> torch.Tensor:
+    image = torch.as_tensor(LoadSlice()(path))
+    if tuple(image.shape[1:]) != tuple(image_size):
+        raise InputError(f"{path}: {tuple(image.shape[1:])} pixels, where the slices have {tuple(image_size)}.")
+    return to_bytes(image)

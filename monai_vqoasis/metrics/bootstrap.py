@@ -1,0 +1,57 @@
+"""Intervals over people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+__all__ = ["Estimate", "estimate_mean"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval, or without one (NaN) where there is a single person."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+
+def estimate_mean(
+    values: Sequence[float] | torch.Tensor, cases: Sequence[str], resamples: int = 2000, seed: int = 0
+) -> Estimate:
+    """Mean over slices, with a percentile interval bootstrapped over people.
+
+    Slices of one person are alike, so that people are drawn, with all their slices: the cluster bootstrap of
+    Davison and Hinkley 1997, "Bootstrap Methods and their Application", section 3.8.
+
+    Args:
+        values: one a slice; values that are not finite are left out.
+        cases: whose slice it is.
+        resamples: how often people are drawn.
+        seed: of the draws: the same data give the same interval.
+    """
+    values = torch.as_tensor(values, dtype=torch.float64)
+    people, person = _index(cases)
+    finite = values.isfinite()
+    total = torch.zeros(people, dtype=torch.float64).index_add_(0, person[finite], values[finite])
+    count = torch.zeros(people, dtype=torch.float64).index_add_(0, person[finite], torch.ones_like(values[finite]))
+    mean = float(total.sum() / count.sum())
+    if people < 2:
+        return Estimate(mean, float("nan"), float("nan"))
+    drawn = torch.randint(people, (resamples, people), generator=torch.Generator().manual_seed(seed))
+    means = total[drawn].sum(1) / count[drawn].sum(1)
+    low, high = means[means.isfinite()].quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return Estimate(mean, low, high)
+
+
+def _index(cases: Sequence[str]) -> tuple[int, torch.Tensor]:
+    """Number of people, and each slice's person as int64."""
+    numbers: dict[str, int] = {}
+    person = torch.tensor([numbers.setdefault(case, len(numbers)) for case in cases])
+    return len(numbers), person

@@ -1,0 +1,106 @@
+"""Stage 1 with more for its multiply-adds: residual blocks on small grids, codes of few dimensions, a black ground."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from monai_vqoasis.networks.vector_quantizer import VectorQuantizer
+from monai_vqoasis.networks.vqvae import VectorQuantizedAutoencoder
+
+__all__ = ["ResidualBlock", "ResidualVQVAE", "UnitRange"]
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(relu(conv(relu(x)))), 3x3, the last convolution zero at the start: the block begins as the identity.
+
+    Without normalisation, which would lift the noise of a black background: the start at the identity (Zhang et al.
+    2019, "Fixup Initialization", https://arxiv.org/abs/1901.09321) trains as well here.
+
+    Args:
+        channels: of input and output, B C H W.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.block = nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+        )
+        nn.init.zeros_(self.block[3].weight)
+        nn.init.zeros_(self.block[3].bias)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return features + self.block(features)
+
+
+class UnitRange(nn.Module):
+    """Clamps to [0, 1], with a gradient that passes in training.
+
+    A background pixel below zero is black and has no error, so that nothing pulls it up; a brain pixel below zero has
+    one, and comes back: straight-through, as for the codes.
+    """
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        clamped = image.clamp(0, 1)
+        return image + (clamped - image).detach() if self.training else clamped
+
+
+class ResidualVQVAE(VectorQuantizedAutoencoder):
+    """Residual autoencoder of stride 8 that computes on grids of a quarter and an eighth of the image.
+
+    Pixels are unshuffled (Shi et al. 2016, https://arxiv.org/abs/1609.05158) 4x4 into channels and back: no
+    convolution runs at full resolution, where the original spends most of its multiply-adds. The code is looked up in
+    few dimensions (Yu et al. 2022, "Vector-quantized Image Modeling", https://arxiv.org/abs/2110.04627).
+
+    Args:
+        in_channels: image channels.
+        out_channels: reconstruction channels.
+        channels: features at a quarter and at an eighth of the image's size.
+        encoder_blocks: residual blocks of the encoder at those sizes.
+        decoder_blocks: residual blocks of the decoder at those sizes.
+        num_embeddings: number of codes.
+        embedding_dim: length of a code.
+        quantizer_kwargs: further arguments of :class:`VectorQuantizer`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        channels: Sequence[int] = (64, 128),
+        encoder_blocks: Sequence[int] = (1, 2),
+        decoder_blocks: Sequence[int] = (2, 3),
+        num_embeddings: int = 256,
+        embedding_dim: int = 16,
+        **quantizer_kwargs: object,
+    ) -> None:
+        fine, coarse = channels
+        encoder = nn.Sequential(
+            nn.PixelUnshuffle(4),
+            nn.Conv2d(16 * in_channels, fine, 3, padding=1),
+            *(ResidualBlock(fine) for _ in range(encoder_blocks[0])),
+            nn.ReLU(),
+            nn.Conv2d(fine, coarse, 3, stride=2, padding=1),
+            *(ResidualBlock(coarse) for _ in range(encoder_blocks[1])),
+            nn.ReLU(),
+            nn.Conv2d(coarse, embedding_dim, 1),
+        )
+        decoder = nn.Sequential(
+            nn.Conv2d(embedding_dim, coarse, 3, padding=1),
+            *(ResidualBlock(coarse) for _ in range(decoder_blocks[1])),
+            nn.ReLU(),
+            nn.Conv2d(coarse, 4 * fine, 3, padding=1),
+            nn.PixelShuffle(2),
+            *(ResidualBlock(fine) for _ in range(decoder_blocks[0])),
+            nn.ReLU(),
+            nn.Conv2d(fine, 16 * out_channels, 3, padding=1),
+            nn.PixelShuffle(4),
+            UnitRange(),
+        )
+        quantizer = VectorQuantizer(num_embeddings, embedding_dim, **quantizer_kwargs)
+        super().__init__(encoder, decoder, quantizer, in_channels, stride=8)
