@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 from monai.data import CacheDataset
+from monai.transforms import Randomizable
 from PIL import Image, UnidentifiedImageError
 
 from monai_vqoasis.errors import InputError, find_user_error
@@ -92,6 +94,11 @@ class OASISSliceDataset(CacheDataset):
         cache_rate: share of the items kept in memory.
         num_workers: threads that fill the cache.
         progress: show a progress bar while it fills; None shows it on a terminal only.
+        seed: of random transforms.
+
+    Attributes:
+        epoch: set by the trainer when an epoch starts. What random transforms make of an item depends on seed, epoch
+            and index alone: not on the order of items, on workers, or on where a run was stopped and resumed.
 
     Raises:
         InputError: one sentence naming the file or folder, see :func:`load_slice_datalist`.
@@ -106,7 +113,10 @@ class OASISSliceDataset(CacheDataset):
         cache_rate: float = 1.0,
         num_workers: int = 2,
         progress: bool | None = None,
+        seed: int = 0,
     ) -> None:
+        self.seed = seed
+        self.epoch = 0
         if data is None:
             if dataset_dir is None:
                 raise InputError("OASISSliceDataset needs a dataset_dir or a ready list of items as data.")
@@ -120,6 +130,9 @@ class OASISSliceDataset(CacheDataset):
             raise find_user_error(error) or error from None
 
     def _transform(self, index: int) -> object:
+        if isinstance(self.transform, Randomizable):
+            random = np.random.SeedSequence((self.seed, self.epoch, index)).generate_state(1)
+            self.transform.set_random_state(seed=int(random[0]))
         try:
             return super()._transform(index)
         except RuntimeError as error:

@@ -10,7 +10,7 @@ from ignite.engine import Events
 from monai.engines import SupervisedTrainer, Trainer
 from monai.utils.enums import CommonKeys as Keys
 
-from monai_vqoasis.data import EpochSampler
+from monai_vqoasis.data import EpochSampler, OASISSliceDataset
 from monai_vqoasis.errors import InputError, NonFiniteLossError
 
 __all__ = ["StageTrainer"]
@@ -22,8 +22,9 @@ class StageTrainer(SupervisedTrainer):
     """MONAI's ``SupervisedTrainer`` with what a long training needs besides.
 
     A non-finite loss stops the run before the step; gradients can be clipped; mixed precision follows the device; a
-    state (epoch, iteration, scaler, random numbers) is saved and resumed at any iteration, the data order included
-    where the loader uses an :class:`EpochSampler`.
+    state (epoch, iteration, scaler, random numbers) is saved and resumed at any iteration, the order of the data and
+    their random transforms included where the loader uses an :class:`EpochSampler` and an
+    :class:`OASISSliceDataset`.
 
     Args:
         max_grad_norm: largest total gradient norm; None does not clip.
@@ -42,6 +43,9 @@ class StageTrainer(SupervisedTrainer):
         sampler = getattr(self.data_loader, "sampler", None)
         if isinstance(sampler, EpochSampler):
             self.add_event_handler(Events.EPOCH_STARTED, self._set_sampler_epoch, sampler)
+        dataset = getattr(self.data_loader, "dataset", None)
+        if isinstance(dataset, OASISSliceDataset):
+            self.add_event_handler(Events.EPOCH_STARTED, self._set_dataset_epoch, dataset)
         self.add_event_handler(Events.ITERATION_STARTED, self._restore_random_state)
 
     def run(self) -> None:
@@ -95,6 +99,9 @@ class StageTrainer(SupervisedTrainer):
     def _set_sampler_epoch(self, engine: StageTrainer, sampler: EpochSampler) -> None:
         sampler.epoch = self.state.epoch
         sampler.start = self._position() * self.data_loader.batch_size
+
+    def _set_dataset_epoch(self, engine: StageTrainer, dataset: OASISSliceDataset) -> None:
+        dataset.epoch = self.state.epoch
 
     def _restore_random_state(self, engine: StageTrainer) -> None:
         if self._random_state is not None:

@@ -3,6 +3,7 @@
 from monai_vqoasis.handlers.checkpoint import TrainingCheckpoint
 from monai_vqoasis.handlers.early_stop import EarlyStop
 from monai_vqoasis.handlers.interrupt import StopOnInterrupt
+from monai_vqoasis.handlers.learning_rate import IterationLrSchedule
 from monai_vqoasis.handlers.metrics_file import MetricsFile
 from monai_vqoasis.handlers.pictures import ReconstructionPictures, SamplePictures
 from monai_vqoasis.handlers.progress import LossProgressBar
@@ -12,6 +13,7 @@ from monai_vqoasis.handlers.tensorboard import tensorboard_writer
 __all__ = [
     "EarlyStop",
     "EpochSummary",
+    "IterationLrSchedule",
     "LossProgressBar",
     "MetricsFile",
     "ReconstructionPictures",

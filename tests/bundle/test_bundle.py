@@ -46,7 +46,7 @@ def trained(tmp_path_factory):
     where = {"dataset_dir": write_slices(root / "slices", {"train": [1, 2, 5, 6, 7], "validate": [3], "test": [4]})}
     where["ckpt_dir"] = root / "models"
     for config, settings in (
-        ("train.json", {**NETWORK, "codebook_decay": 0.8}),
+        ("train.json", {**NETWORK, "codebook_decay": 0.8, "cosine_decay": True, "mirror_prob": 0.5, "max_shift": 4}),
         ("train_prior.json", {**NETWORK, **PRIOR}),
     ):
         output = root / config.removesuffix(".json")

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import shutil
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from monai.transforms import Compose
+from monai.transforms import Compose, RandGaussianNoised
 from PIL import Image
 
 from monai_vqoasis.data import OASISSliceDataset, load_slice_datalist, parse_slice_name
@@ -95,6 +96,23 @@ def test_bad_input_is_one_sentence_that_names_it(dataset_dir, kind, cache_rate):
         list(OASISSliceDataset(dataset_dir, "train", LoadSliced("image"), cache_rate=cache_rate))
     assert str(caught.value).startswith(f"{named}: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("cache_rate", [1.0, 0.0])
+def test_random_transforms_depend_on_seed_epoch_and_item_alone(dataset_dir, cache_rate):
+    def images(seed, epoch, order):
+        transform = Compose([LoadSliced("image"), RandGaussianNoised("image", 1.0)])
+        dataset = OASISSliceDataset(dataset_dir, "train", transform, cache_rate=cache_rate, seed=seed)
+        dataset.epoch = epoch
+        return {index: torch.as_tensor(dataset[index]["image"]) for index in order}
+
+    forwards, backwards = images(1, 3, range(9)), images(1, 3, reversed(range(9)))
+    assert all(torch.equal(forwards[index], backwards[index]) for index in range(9))
+    clean = [torch.as_tensor(item["image"]) for item in OASISSliceDataset(dataset_dir, "train", LoadSliced("image"))]
+    noise = [forwards[index] - clean[index] for index in range(9)]
+    assert not any(torch.allclose(a, b) for a, b in pairwise(noise))
+    for seed, epoch in ((1, 4), (2, 3)):
+        assert not torch.equal(images(seed, epoch, [5])[5], forwards[5])
 
 
 def test_an_unknown_section_is_refused(dataset_dir):
