@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from monai.utils import convert_to_tensor
 
 __all__ = ["prepare_codes_batch", "prepare_image_batch"]
 
@@ -13,7 +14,8 @@ def prepare_image_batch(
     batch: Mapping[str, torch.Tensor], device: torch.device | None = None, non_blocking: bool = False, **kwargs: object
 ) -> tuple[torch.Tensor, torch.Tensor, tuple, dict[str, object]]:
     """Stage 1: the image is input and target, and the network is asked for its full output."""
-    image = torch.as_tensor(batch["image"]).to(device=device, non_blocking=non_blocking, **kwargs)
+    # without MONAI's metadata, which every operation of the network would carry along
+    image = convert_to_tensor(batch["image"], track_meta=False).to(device=device, non_blocking=non_blocking, **kwargs)
     return image, image, (), {"full_output": True}
 
 

@@ -1,6 +1,13 @@
 """An evaluation: sections that measure, and the report that they make. Needs the extra ``evaluation``."""
 
-from monai_vqoasis.evaluation.codes import CodesSection, brain_positions, decode_book
+from monai_vqoasis.evaluation.codes import (
+    CodeHistograms,
+    CodesSection,
+    book_usage,
+    brain_positions,
+    code_histograms,
+    decode_book,
+)
 from monai_vqoasis.evaluation.reconstruction import ReconstructionSection, slice_fidelity
 from monai_vqoasis.evaluation.section import Picture, Section, SectionMaker, Table
 from monai_vqoasis.evaluation.slices import (
@@ -15,6 +22,7 @@ from monai_vqoasis.evaluation.slices import (
 )
 
 __all__ = [
+    "CodeHistograms",
     "CodedSlices",
     "CodesSection",
     "Picture",
@@ -23,7 +31,9 @@ __all__ = [
     "SectionMaker",
     "SliceSet",
     "Table",
+    "book_usage",
     "brain_positions",
+    "code_histograms",
     "code_slices",
     "decode_book",
     "draw_slices",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
@@ -12,7 +14,7 @@ from monai_vqoasis.metrics import brain_mask, codes_used, perplexity
 from monai_vqoasis.networks import VectorQuantizedAutoencoder
 from monai_vqoasis.visualize import picture_grid, to_rows
 
-__all__ = ["CodesSection", "brain_positions", "decode_book"]
+__all__ = ["CodeHistograms", "CodesSection", "book_usage", "brain_positions", "code_histograms", "decode_book"]
 
 CONTEXT = 9  # codes along one side of the constant grid that a code is decoded in
 
@@ -33,17 +35,8 @@ class CodesSection:
 
     def __call__(self) -> Section:
         book = self.vqvae.num_embeddings
-        inside = brain_positions(self.slices, self.vqvae.stride)
-        everywhere = torch.bincount(self.codes.flatten(), minlength=book)
-        brain = torch.bincount(self.codes[inside], minlength=book)
-        metrics = {
-            "num_embeddings": book,
-            "codes_used": codes_used(everywhere),
-            "codes_used_brain": codes_used(brain),
-            "perplexity": perplexity(everywhere),
-            "perplexity_brain": perplexity(brain),
-            "brain_share_of_positions": float(inside.float().mean()),
-        }
+        histograms = code_histograms(self.codes, self.slices, book, self.vqvae.stride)
+        metrics = book_usage(histograms)
         table = Table(
             f"Of {book} codes, over {len(self.slices)} slices. Perplexity is the number of equally used codes that "
             "would have the same entropy.",
@@ -51,11 +44,10 @@ class CodesSection:
             [
                 ["codes used", metrics["codes_used"], metrics["codes_used_brain"]],
                 ["perplexity", metrics["perplexity"], metrics["perplexity_brain"]],
-                ["positions", self.codes.numel(), int(inside.sum())],
+                ["positions", *(int(histogram.sum()) for histogram in histograms)],
             ],
         )
-        order = everywhere.argsort(descending=True)
-        mosaic = decode_book(self.vqvae)[order]
+        mosaic = decode_book(self.vqvae)[histograms.everywhere.argsort(descending=True)]
         return Section(
             name="codes",
             title="Codes",
@@ -65,7 +57,7 @@ class CodesSection:
             ],
             tables=[table],
             pictures=[
-                Picture("How often each code is used, from the most to the least used.", _usage(everywhere, brain)),
+                Picture("How often each code is used, from the most to the least used.", _usage(histograms)),
                 Picture(
                     "The book, from the most to the least used code: each decoded in a grid of itself alone.",
                     picture_grid(to_rows(mosaic, columns=round(book**0.5))),
@@ -73,6 +65,31 @@ class CodesSection:
             ],
             metrics=metrics,
         )
+
+
+class CodeHistograms(NamedTuple):
+    """Counts of each code (int64, K), at all positions and at those inside the brain."""
+
+    everywhere: torch.Tensor
+    brain: torch.Tensor
+
+
+def code_histograms(codes: torch.Tensor, slices: SliceSet, num_embeddings: int, stride: int) -> CodeHistograms:
+    """Count the ``codes`` (int64, N h w) of ``slices``, for a book and a network of this stride."""
+    inside = codes[brain_positions(slices, stride)]
+    return CodeHistograms(*(torch.bincount(part.flatten(), minlength=num_embeddings) for part in (codes, inside)))
+
+
+def book_usage(histograms: CodeHistograms) -> dict[str, float]:
+    """Codes used and perplexity, everywhere and inside the brain."""
+    return {
+        "num_embeddings": len(histograms.everywhere),
+        "codes_used": codes_used(histograms.everywhere),
+        "codes_used_brain": codes_used(histograms.brain),
+        "perplexity": perplexity(histograms.everywhere),
+        "perplexity_brain": perplexity(histograms.brain),
+        "brain_share_of_positions": float(histograms.brain.sum() / histograms.everywhere.sum()),
+    }
 
 
 def brain_positions(slices: SliceSet, stride: int, batch_size: int = 64) -> torch.Tensor:
@@ -96,10 +113,10 @@ def decode_book(vqvae: VectorQuantizedAutoencoder) -> torch.Tensor:
     return torch.cat(patches).clamp(0, 1).cpu()
 
 
-def _usage(everywhere: torch.Tensor, brain: torch.Tensor) -> Figure:
+def _usage(histograms: CodeHistograms) -> Figure:
     figure = Figure(figsize=(7, 2.6), layout="constrained")
     axes = figure.subplots()
-    for histogram, label in ((everywhere, "all positions"), (brain, "inside the brain")):
+    for histogram, label in zip(histograms, ("all positions", "inside the brain"), strict=True):
         share = histogram.sort(descending=True).values / histogram.sum().clamp_min(1)
         axes.step(range(1, len(share) + 1), share * 100, where="mid", label=label)
     axes.set_yscale("log")

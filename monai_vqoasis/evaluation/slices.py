@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from monai.transforms import CenterSpatialCrop, ResizeWithPadOrCrop
+from monai.utils import convert_to_tensor
 from tqdm import tqdm
 
 from monai_vqoasis.data import OASISSliceDataset, find_images, slice_name
@@ -136,10 +137,10 @@ def code_slices(
     parts, codes = [], []
     starts = range(0, len(slices), batch_size)
     for start in tqdm(starts, desc="reconstructing", unit="batch", disable=None):
-        images = torch.stack([crop(image) for image in slices.images(slice(start, start + batch_size))])
+        images = _each(crop, slices.images(slice(start, start + batch_size)))
         codes.append(vqvae.encode(images.to(device)))
         decoded = to_bytes(vqvae.decode(codes[-1], images.shape[2:])).cpu()
-        parts.append(torch.stack([pad(image) for image in decoded]))
+        parts.append(_each(pad, decoded))
     reconstructions = SliceSet(torch.cat(parts), slices.cases, slices.slice_indices)
     return CodedSlices(reconstructions, torch.cat(codes).cpu())
 
@@ -148,6 +149,11 @@ def draw_slices(generator: SliceGenerator) -> SliceSet:
     """All slices of a generator."""
     drawn = [to_bytes(image) for image in tqdm(generator, desc="drawing samples", unit="slice", disable=None)]
     return SliceSet(torch.stack(drawn), [f"seed {seed}" for seed in generator.seeds], [-1] * len(drawn))
+
+
+def _each(transform: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> torch.Tensor:
+    """Apply a transform of MONAI to each image, and leave the metadata that it adds."""
+    return torch.stack([convert_to_tensor(transform(image), track_meta=False) for image in images])
 
 
 def _read_picture(path: Path, image_size: Sequence[int]) -> torch.Tensor:

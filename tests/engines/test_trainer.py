@@ -5,7 +5,7 @@ import signal
 import pytest
 import torch
 from ignite.engine import Events
-from monai.data import DataLoader
+from monai.data import DataLoader, MetaTensor
 from monai.engines import SupervisedEvaluator
 from monai.handlers import ValidationHandler
 from monai.optimizers import WarmupCosineSchedule
@@ -173,3 +173,10 @@ def test_mixed_precision_trains_on_cuda():
     )
     trainer.run()
     assert losses[-1] < losses[0] / 2
+
+
+def test_batches_leave_their_metadata_behind():
+    image = MetaTensor(torch.rand(2, 1, 8, 8), meta={"filename_or_obj": ["a", "b"]})
+    inputs, targets, *_ = prepare_image_batch({"image": image})
+    assert type(inputs) is torch.Tensor and inputs is targets
+    assert torch.equal(inputs, image.as_tensor())

@@ -36,6 +36,7 @@ def test_outside_the_middle_nothing_is_coded(dataset_dir):
     coded = code_slices(vqvae, slices, latent_shape=(3, 4))
     middle = slices.images()[..., 8:32, 8:40]
     assert torch.equal(coded.codes, vqvae.encode(middle))
+    assert type(coded.codes) is type(coded.reconstructions.pixels) is torch.Tensor
     assert coded.reconstructions.pixels.shape == slices.pixels.shape
     outside = coded.reconstructions.pixels.clone()
     outside[..., 8:32, 8:40] = 0

@@ -1,0 +1,80 @@
+"""Other people's networks behind this project's interface, so that the same config trains them."""
+
+from __future__ import annotations
+
+import torch
+from monai.networks import nets
+from torch import nn
+
+from monai_vqoasis.networks import ResidualVQVAE, VectorQuantizerOutput, VQVAEOutput
+
+__all__ = ["MONAIVQVAE", "LucidrainsVQVAE"]
+
+
+class MONAIVQVAE(nn.Module):
+    """MONAI's ``VQVAE``, of stride 8 as its defaults are.
+
+    Args:
+        kwargs: its arguments.
+    """
+
+    stride = 8
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__()
+        self.network = nets.VQVAE(spatial_dims=2, in_channels=1, out_channels=1, **kwargs)
+
+    def encode(self, image: torch.Tensor) -> torch.Tensor:
+        return self.network.index_quantize(image)
+
+    def decode(self, codes: torch.Tensor, image_size: object = None) -> torch.Tensor:
+        return self.network.decode_samples(codes)
+
+    def forward(self, image: torch.Tensor, full_output: bool = False) -> torch.Tensor | VQVAEOutput:
+        quantized, loss, codes = self.network.quantizer.quantizer(self.network.encode(image))
+        reconstruction = self.network.decode(quantized)
+        return VQVAEOutput(reconstruction, codes, loss) if full_output else reconstruction
+
+
+class LucidrainsQuantizer(nn.Module):
+    """``VectorQuantize`` of vector-quantize-pytorch.
+
+    Args:
+        num_embeddings: its ``codebook_size``.
+        embedding_dim: its ``dim``.
+        kwargs: further arguments of it.
+    """
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, **kwargs: object) -> None:
+        from vector_quantize_pytorch import VectorQuantize
+
+        super().__init__()
+        self.num_embeddings = num_embeddings
+        self.quantizer = VectorQuantize(embedding_dim, num_embeddings, accept_image_fmap=True, **kwargs)
+
+    def encode(self, encoding: torch.Tensor) -> torch.Tensor:
+        return self(encoding).codes
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        return self.quantizer.get_output_from_indices(codes)
+
+    def forward(self, encoding: torch.Tensor) -> VectorQuantizerOutput:
+        quantized, codes, loss = self.quantizer(encoding)
+        return VectorQuantizerOutput(quantized, codes, loss.sum())
+
+
+class LucidrainsVQVAE(ResidualVQVAE):
+    """The encoder and decoder of :class:`ResidualVQVAE` around :class:`LucidrainsQuantizer`.
+
+    Args:
+        num_embeddings: number of codes.
+        embedding_dim: length of a code.
+        quantizer_kwargs: arguments of ``VectorQuantize``.
+        kwargs: arguments of :class:`ResidualVQVAE`.
+    """
+
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, quantizer_kwargs: dict[str, object], **kwargs: object
+    ) -> None:
+        super().__init__(num_embeddings=num_embeddings, embedding_dim=embedding_dim, **kwargs)
+        self.quantizer = LucidrainsQuantizer(num_embeddings, embedding_dim, **quantizer_kwargs)
