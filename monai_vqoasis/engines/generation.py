@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from monai_vqoasis.errors import InputError
 from monai_vqoasis.inferers import AncestralSampler
-from monai_vqoasis.networks import VQVAE, PixelCNN
+from monai_vqoasis.networks import PixelCNN, VectorQuantizedAutoencoder
 from monai_vqoasis.visualize import picture_grid, save_picture_grid, to_rows
 
 __all__ = ["SliceGenerator"]
@@ -45,7 +45,7 @@ class SliceGenerator:
 
     def __init__(
         self,
-        vqvae: VQVAE,
+        vqvae: VectorQuantizedAutoencoder,
         prior: PixelCNN,
         sampler: AncestralSampler,
         output_dir: str | os.PathLike[str],

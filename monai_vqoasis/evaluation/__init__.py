@@ -1,5 +1,6 @@
 """An evaluation: sections that measure, and the report that they make. Needs the extra ``evaluation``."""
 
+from monai_vqoasis.evaluation.audit import AuditSection
 from monai_vqoasis.evaluation.codes import (
     CodeHistograms,
     CodesSection,
@@ -8,13 +9,18 @@ from monai_vqoasis.evaluation.codes import (
     code_histograms,
     decode_book,
 )
+from monai_vqoasis.evaluation.generation import GenerationSection
+from monai_vqoasis.evaluation.pair import bits_per_slice, describe, load_prior
+from monai_vqoasis.evaluation.rate import RateSection
 from monai_vqoasis.evaluation.reconstruction import ReconstructionSection, slice_fidelity
+from monai_vqoasis.evaluation.report import Report, ReportPaths
 from monai_vqoasis.evaluation.section import Picture, Section, SectionMaker, Table
 from monai_vqoasis.evaluation.slices import (
     CodedSlices,
     SliceSet,
     code_slices,
     draw_slices,
+    evenly_spread,
     load_pictures,
     load_reconstructions,
     load_slices,
@@ -22,22 +28,31 @@ from monai_vqoasis.evaluation.slices import (
 )
 
 __all__ = [
+    "AuditSection",
     "CodeHistograms",
     "CodedSlices",
     "CodesSection",
+    "GenerationSection",
     "Picture",
+    "RateSection",
     "ReconstructionSection",
+    "Report",
+    "ReportPaths",
     "Section",
     "SectionMaker",
     "SliceSet",
     "Table",
+    "bits_per_slice",
     "book_usage",
     "brain_positions",
     "code_histograms",
     "code_slices",
     "decode_book",
+    "describe",
     "draw_slices",
+    "evenly_spread",
     "load_pictures",
+    "load_prior",
     "load_reconstructions",
     "load_slices",
     "slice_fidelity",

@@ -24,6 +24,7 @@ __all__ = [
     "SliceSet",
     "code_slices",
     "draw_slices",
+    "evenly_spread",
     "load_pictures",
     "load_reconstructions",
     "load_slices",
@@ -55,6 +56,11 @@ class SliceSet:
         """float32, B 1 H W in [0, 1]."""
         return self.pixels[indices].float() / 255
 
+    def subset(self, indices: Sequence[int]) -> SliceSet:
+        """The slices of these indices."""
+        pixels = self.pixels[list(indices)]
+        return SliceSet(pixels, [self.cases[i] for i in indices], [self.slice_indices[i] for i in indices])
+
 
 class CodedSlices(NamedTuple):
     """What :func:`code_slices` returns.
@@ -71,6 +77,11 @@ class CodedSlices(NamedTuple):
 def to_bytes(images: torch.Tensor) -> torch.Tensor:
     """uint8 of float images in [0, 1], clamped and rounded."""
     return (images.detach().clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def evenly_spread(count: int, most: int | None) -> list[int]:
+    """At most ``most`` indices out of ``count``, in order and evenly spread; all for None."""
+    return torch.linspace(0, count - 1, min(count, most or count)).round().long().tolist()
 
 
 def load_slices(dataset_dir: str | os.PathLike[str], section: str) -> SliceSet:

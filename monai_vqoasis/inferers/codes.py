@@ -9,14 +9,14 @@ from monai.data import DataLoader
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from monai_vqoasis.networks import VQVAE
+from monai_vqoasis.networks import VectorQuantizedAutoencoder
 
 __all__ = ["encode_slices"]
 
 
 @torch.no_grad()
 def encode_slices(
-    vqvae: VQVAE,
+    vqvae: VectorQuantizedAutoencoder,
     dataset: Dataset | Sequence[dict[str, object]],
     device: torch.device | str = "cpu",
     batch_size: int = 8,

@@ -6,7 +6,7 @@ import torch
 from monai.inferers import Inferer
 from monai.utils import convert_to_dst_type
 
-from monai_vqoasis.networks import VQVAE
+from monai_vqoasis.networks import VectorQuantizedAutoencoder
 
 __all__ = ["ReconstructionInferer"]
 
@@ -23,7 +23,9 @@ class ReconstructionInferer(Inferer):
         self.slice_batch_size = slice_batch_size
 
     @torch.no_grad()
-    def __call__(self, inputs: torch.Tensor, network: VQVAE, *args: object, **kwargs: object) -> torch.Tensor:
+    def __call__(
+        self, inputs: torch.Tensor, network: VectorQuantizedAutoencoder, *args: object, **kwargs: object
+    ) -> torch.Tensor:
         """Reconstruct ``inputs``.
 
         Args:

@@ -31,7 +31,8 @@ def estimate_mean(
     Davison and Hinkley 1997, "Bootstrap Methods and their Application", section 3.8.
 
     Args:
-        values: one a slice; values that are not finite are left out.
+        values: one a slice; values that are not finite are left out, unless all are: then their plain mean, without
+            an interval.
         cases: whose slice it is.
         resamples: how often people are drawn.
         seed: of the draws: the same data give the same interval.
@@ -39,6 +40,8 @@ def estimate_mean(
     values = torch.as_tensor(values, dtype=torch.float64)
     people, person = _index(cases)
     finite = values.isfinite()
+    if not finite.any():
+        return Estimate(float(values.mean()), float("nan"), float("nan"))
     total = torch.zeros(people, dtype=torch.float64).index_add_(0, person[finite], values[finite])
     count = torch.zeros(people, dtype=torch.float64).index_add_(0, person[finite], torch.ones_like(values[finite]))
     mean = float(total.sum() / count.sum())

@@ -44,8 +44,7 @@ def brain_mask(image: torch.Tensor) -> torch.Tensor:
         bool, B 1 H W.
     """
     bright = (image > BRAIN_THRESHOLD).float()
-    dilated = F.max_pool2d(bright, BRAIN_CLOSING, stride=1, padding=BRAIN_CLOSING // 2)
-    return -F.max_pool2d(-dilated, BRAIN_CLOSING, stride=1, padding=BRAIN_CLOSING // 2) > 0.5
+    return -_dilate(-_dilate(bright)) > 0.5
 
 
 def mse(prediction: torch.Tensor, image: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -163,6 +162,13 @@ def _checked(prediction: torch.Tensor, image: torch.Tensor, smallest: int = 1) -
 
 def _ssim_maps(prediction: torch.Tensor, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return compute_ssim_and_cs(prediction, image, 2, (WINDOW, WINDOW), (SIGMA, SIGMA), data_range=1.0)
+
+
+def _dilate(image: torch.Tensor) -> torch.Tensor:
+    """Largest value in a square around each pixel: along rows, then along columns, which is quicker than at once."""
+    size, margin = BRAIN_CLOSING, BRAIN_CLOSING // 2
+    rows = F.max_pool2d(image, (1, size), stride=1, padding=(0, margin))
+    return F.max_pool2d(rows, (size, 1), stride=1, padding=(margin, 0))
 
 
 def _inside(mask: torch.Tensor | None) -> torch.Tensor | None:

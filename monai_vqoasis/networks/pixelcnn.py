@@ -10,7 +10,7 @@ from torch import nn
 from monai_vqoasis.errors import InputError
 from monai_vqoasis.networks.masked_conv import MaskedCodeConv2d, MaskedConv2d
 from monai_vqoasis.networks.vector_quantizer import codebook_fingerprint
-from monai_vqoasis.networks.vqvae import VQVAE
+from monai_vqoasis.networks.vqvae import VectorQuantizedAutoencoder
 
 __all__ = ["PixelCNN", "PixelCNNBlock"]
 
@@ -83,13 +83,13 @@ class PixelCNN(nn.Module):
         """Logits (B K H W) of ``codes`` (int64, B H W; or their one-hot form, float B K H W)."""
         return self.head(self.blocks(self.stem(codes)))
 
-    def pair_with(self, vqvae: VQVAE, latent_shape: Sequence[int]) -> PixelCNN:
+    def pair_with(self, vqvae: VectorQuantizedAutoencoder, latent_shape: Sequence[int]) -> PixelCNN:
         """Record whose codes, and which grid size (h, w), this prior is trained on; returns the prior."""
         self.latent_shape.copy_(torch.as_tensor(latent_shape))
         self.codebook_fingerprint.copy_(codebook_fingerprint(vqvae.quantizer.embedding))
         return self
 
-    def check_paired_with(self, vqvae: VQVAE) -> None:
+    def check_paired_with(self, vqvae: VectorQuantizedAutoencoder) -> None:
         """Make sure that this prior was trained on the codes of ``vqvae``.
 
         Raises:

@@ -139,19 +139,34 @@ def test_a_seed_generates_the_same_slice_however_many_are_drawn(trained, tmp_pat
     assert not np.array_equal(pixels["a/generated_seed_6.png"], Image.open(tmp_path / "a/generated_seed_7.png"))
 
 
-def test_evaluation_writes_its_numbers(trained, tmp_path):
+def test_evaluation_writes_report_numbers_and_slices(trained, tmp_path):
     root, where = trained
-    result = run("evaluate.json", "evaluating", cwd=tmp_path, **where, output_dir="out", **NETWORK, **PRIOR)
+    settings = {**where, **NETWORK, **PRIOR, "num_samples": 4, "section": "validate"}
+    result = run("evaluate.json", "evaluating", cwd=tmp_path, output_dir="out", **settings)
     assert result.returncode == 0, result.stdout + result.stderr
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert set(metrics) == {
-        "psnr", "ssim", "mse", "codes_used", "perplexity", "nats_per_code", "bits_per_slice", "accuracy"
-    }  # fmt: skip
-    assert metrics["bits_per_slice"] == pytest.approx(metrics["nats_per_code"] * 5 * 6 / np.log(2))
-    validation = run("evaluate.json", cwd=tmp_path, **where, output_dir="out", **NETWORK, **PRIOR, section="validate")
-    assert validation.returncode == 0
+    assert set(metrics) == {"reconstruction", "codes", "rate", "generation", "audit"}
     best = max(float(row["validate_psnr"]) for row in rows(root / "train" / "metrics.csv"))
-    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["psnr"] == pytest.approx(best, rel=1e-4)
+    assert metrics["reconstruction"]["psnr"]["value"] == pytest.approx(best, rel=1e-3)
+    slices = rows(tmp_path / "out" / "per_slice.csv")
+    assert [(row["case"], row["slice_index"]) for row in slices] == [("case_003", str(i)) for i in range(3)]
+    nats = [float(row["validate_nats_per_code"]) for row in rows(root / "train_prior" / "metrics.csv")]
+    bits = np.mean([float(row["prior_bits"]) for row in slices])
+    assert bits == pytest.approx(min(nats) * 5 * 6 / np.log(2), rel=1e-3)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "case_003" in page and "data:image/png;base64" in page
+
+
+def test_evaluation_without_a_prior_leaves_its_sections_out_and_says_so(trained, tmp_path):
+    _, where = trained
+    settings = {**where, **NETWORK, **PRIOR, "prior_path": "nowhere.pt"}
+    result = run("evaluate.json", cwd=tmp_path, output_dir="out", **settings)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "nowhere.pt: no trained prior there" in result.stdout + result.stderr
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["reconstruction"]["psnr"]["value"] > 10
+    assert not metrics["generation"]
+    assert "without a prior" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_prior_of_another_codebook_is_refused(trained, tmp_path):
@@ -219,11 +234,11 @@ def test_ctrl_c_leaves_a_checkpoint_to_resume_from(tmp_path):
 
 @pytest.mark.parametrize(
     ("config", "workflow_type"),
-    [("train.json", "train"), ("train_prior.json", "train"), ("inference.json", "infer"), ("evaluate.json", "infer")],
+    [("train.json", "train"), ("train_prior.json", "train"), ("inference.json", "infer")],
 )
 def test_bundle_properties_are_satisfied(trained, config, workflow_type):
     _, where = trained
-    settings = {**where, **NETWORK, **(PRIOR if "prior" in config or "evaluate" in config else {})}
+    settings = {**where, **NETWORK, **(PRIOR if "prior" in config else {})}
     if config == "inference.json":
         settings["dataset_dir"] = where["dataset_dir"] / "keras_png_slices_test"
     settings = {key: value if isinstance(value, list) else str(value) for key, value in settings.items()}

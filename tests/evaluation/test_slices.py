@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from monai_vqoasis.errors import InputError
-from monai_vqoasis.evaluation import code_slices, load_pictures, load_reconstructions, load_slices
+from monai_vqoasis.evaluation import code_slices, evenly_spread, load_pictures, load_reconstructions, load_slices
 from monai_vqoasis.networks import VQVAE
 
 SMALL = {"encoder_channels": (4, 8, 8), "decoder_channels": (8, 8, 4), "num_embeddings": 16, "embedding_dim": 8}
@@ -55,3 +55,16 @@ def test_reconstructions_of_any_method_are_found_by_name(dataset_dir):
         load_reconstructions(folder, slices)
     with pytest.raises(InputError, match=r"case_004_slice_0\.nii\.png: \(40, 48\) pixels.*\(48, 40\)"):
         load_pictures(folder, (48, 40))
+
+
+def test_a_subset_is_evenly_spread():
+    assert evenly_spread(5, None) == [0, 1, 2, 3, 4]
+    assert evenly_spread(9, 3) == [0, 4, 8]
+    assert evenly_spread(2, 10) == [0, 1]
+
+
+def test_a_subset_keeps_pixels_and_people_together(dataset_dir):
+    slices = load_slices(dataset_dir, "train")
+    part = slices.subset([4, 0])
+    assert torch.equal(part.pixels, slices.pixels[[4, 0]])
+    assert (part.cases, part.slice_indices) == (["case_002", "case_001"], [1, 0])

@@ -42,3 +42,9 @@ def test_one_person_has_no_interval():
     assert estimate.value == 2
     assert math.isnan(estimate.low) and math.isnan(estimate.high)
     assert str(Estimate(0.91234, 0.9, 0.93)) == "0.9123 [0.9, 0.93]"
+
+
+def test_perfect_copies_only():
+    estimate = estimate_mean([math.inf, math.inf, math.inf], ["a", "a", "b"])
+    assert estimate.value == math.inf
+    assert math.isnan(estimate.low) and math.isnan(estimate.high)

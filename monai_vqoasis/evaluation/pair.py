@@ -1,0 +1,62 @@
+"""The trained pair that is evaluated; its prior may be missing."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import monai
+import torch
+
+import monai_vqoasis
+from monai_vqoasis.evaluation.slices import SliceSet
+from monai_vqoasis.inferers import bits_per_code
+from monai_vqoasis.networks import PixelCNN, VectorQuantizedAutoencoder, load_weights
+
+__all__ = ["bits_per_slice", "describe", "load_prior"]
+
+logger = logging.getLogger(__name__)
+
+
+def load_prior(
+    prior: PixelCNN, path: str | os.PathLike[str], vqvae: VectorQuantizedAutoencoder, device: torch.device | str = "cpu"
+) -> PixelCNN | None:
+    """The trained prior of ``vqvae``, or None, with a warning, where there is no file: what needs it is left out.
+
+    Args:
+        prior: the architecture.
+        path: its weights.
+        vqvae: the stage 1 that it must belong to.
+        device: where to compute.
+
+    Raises:
+        InputError: for a damaged file, another architecture, or a prior of another codebook.
+    """
+    if not Path(path).is_file():
+        logger.warning(f"{path}: no trained prior there; likelihood and samples are left out of the report.")
+        return None
+    prior = load_weights(prior, path).to(device)
+    prior.check_paired_with(vqvae)
+    return prior
+
+
+def bits_per_slice(prior: PixelCNN | None, codes: torch.Tensor) -> torch.Tensor | None:
+    """Bits that the codes (int64, N h w) of each slice cost under the prior, N on the CPU; None without a prior."""
+    if prior is None:
+        return None
+    device = next(prior.parameters()).device
+    return bits_per_code(prior, codes.to(device)).sum((1, 2)).cpu()
+
+
+def describe(
+    slices: SliceSet, dataset_dir: str | os.PathLike[str], section: str, **weights: str | os.PathLike[str] | None
+) -> Mapping[str, str]:
+    """What a report is about, for its head: data, files, versions."""
+    versions = {"monai_vqoasis": monai_vqoasis.__version__, "MONAI": monai.__version__, "PyTorch": torch.__version__}
+    return {
+        "slices": f"{len(slices)} of {len(set(slices.cases))} people, section {section} of {Path(dataset_dir).name}",
+        **{name.replace("_", " "): Path(path).name if path else "none" for name, path in weights.items()},
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+    }
