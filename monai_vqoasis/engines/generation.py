@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from monai.transforms import ResizeWithPadOrCrop
+from monai.utils import convert_to_tensor
 from PIL import Image
 from tqdm import tqdm
 
@@ -86,4 +87,4 @@ class SliceGenerator:
         for start in range(0, len(self.seeds), self.batch_size):
             codes = self.sampler(self.prior, latent_shape, self.seeds[start : start + self.batch_size])
             for image in self.vqvae.decode(codes).clamp(0, 1).cpu():
-                yield self.resize(image)
+                yield convert_to_tensor(self.resize(image), track_meta=False)

@@ -75,8 +75,9 @@ class CodedSlices(NamedTuple):
 
 
 def to_bytes(images: torch.Tensor) -> torch.Tensor:
-    """uint8 of float images in [0, 1], clamped and rounded."""
-    return (images.detach().clamp(0, 1) * 255).round().to(torch.uint8)
+    """uint8 of float images in [0, 1], clamped and rounded; MONAI's metadata are left behind."""
+    images = convert_to_tensor(images.detach(), track_meta=False)
+    return (images.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def evenly_spread(count: int, most: int | None) -> list[int]:
@@ -89,7 +90,7 @@ def load_slices(dataset_dir: str | os.PathLike[str], section: str) -> SliceSet:
     dataset = OASISSliceDataset(dataset_dir, section, LoadSliced("image"), cache_rate=0.0)
     items = list(tqdm(dataset, desc=f"reading {section} slices", unit="slice", disable=None))
     return SliceSet(
-        torch.stack([to_bytes(torch.as_tensor(item["image"])) for item in items]),
+        torch.stack([to_bytes(item["image"]) for item in items]),
         [item["case"] for item in items],
         [item["slice_index"] for item in items],
     )
@@ -168,7 +169,7 @@ def _each(transform: Callable[[torch.Tensor], torch.Tensor], images: torch.Tenso
 
 
 def _read_picture(path: Path, image_size: Sequence[int]) -> torch.Tensor:
-    image = torch.as_tensor(LoadSlice()(path))
+    image = LoadSlice()(path)
     if tuple(image.shape[1:]) != tuple(image_size):
         raise InputError(f"{path}: {tuple(image.shape[1:])} pixels, where the slices have {tuple(image_size)}.")
     return to_bytes(image)

@@ -166,7 +166,7 @@ def test_evaluation_without_a_prior_leaves_its_sections_out_and_says_so(trained,
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["reconstruction"]["psnr"]["value"] > 10
     assert not metrics["generation"]
-    assert "without a prior" in (tmp_path / "out" / "report.html").read_text()
+    assert "no trained prior" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_prior_of_another_codebook_is_refused(trained, tmp_path):

@@ -14,6 +14,7 @@ SMALL = {"encoder_channels": (4, 8, 8), "decoder_channels": (8, 8, 4), "num_embe
 
 def test_pixels_are_those_of_the_files_in_natural_order(dataset_dir):
     slices = load_slices(dataset_dir, "train")
+    assert type(slices.pixels) is torch.Tensor
     assert list(dict.fromkeys(slices.cases)) == ["case_001", "case_002", "case_010"]
     for pixels, case, index in zip(slices.pixels, slices.cases, slices.slice_indices, strict=True):
         path = dataset_dir / "keras_png_slices_train" / f"{case}_slice_{index}.nii.png"
