@@ -16,7 +16,7 @@ DEMO_ROI := "[176, 208]"
 $(READY): pyproject.toml constraints.txt
 	@echo "==> environment: $(VENV) (about two minutes)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[demo,dev]"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[demo,dev,evaluation]"
 	@touch $@
 
 $(DEMO_DATA)/LICENCE.txt: | $(READY)
@@ -39,10 +39,11 @@ demo: $(READY) $(DEMO_DATA)/LICENCE.txt
 		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)/generate --num_samples 16
 	@echo "==> 5/5 evaluate on the test section"
 	@$(BUNDLE_RUN) --config_file $(CONFIGS)/evaluate.json --dataset_dir $(DEMO_DATA) \
-		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)/evaluate
+		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)/evaluate --num_samples 64
 	@echo "==> done. Look at:"
 	@echo "    $(DEMO)/reconstruct/reconstructions.png  slices, reconstructions, four times the difference"
 	@echo "    $(DEMO)/generate/generated.png           new slices"
+	@echo "    $(DEMO)/evaluate/report.html             how good they are"
 	@echo "    $(DEMO)/train/metrics.csv, $(DEMO)/train_prior/metrics.csv, $(DEMO)/evaluate/metrics.json"
 
 lint: $(READY)

@@ -31,7 +31,7 @@ RESIDUAL = {
     "num_embeddings": 256,
     "embedding_dim": 16,
 }
-OURS = {"learning_rate": 2e-3, "cosine_decay": True, "warmup_steps": 200}
+OURS = {"learning_rate": 2e-3, "cosine_decay": True, "warmup_steps": 50}
 SMALL = {"channels": [32, 64, 128], "num_res_layers": 1, "num_res_channels": [32, 64, 128]}
 
 # name: (configs, what is set otherwise than in them)
