@@ -23,6 +23,10 @@ class MONAIVQVAE(nn.Module):
     def __init__(self, **kwargs: object) -> None:
         super().__init__()
         self.network = nets.VQVAE(spatial_dims=2, in_channels=1, out_channels=1, **kwargs)
+        self.num_embeddings = self.network.num_embeddings
+
+    def prepare(self, image: torch.Tensor) -> torch.Tensor:
+        return image
 
     def encode(self, image: torch.Tensor) -> torch.Tensor:
         return self.network.index_quantize(image)

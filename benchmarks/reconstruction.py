@@ -97,7 +97,7 @@ def measure(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str,
     slices = load_slices(arguments.dataset_dir or CONFIGS.parent / "data" / "demo_cohort", "validate")
     reconstructions, codes = code_slices(network, slices)
     columns, _ = slice_fidelity(slices, reconstructions)
-    used = book_usage(code_histograms(codes, slices, EQUAL_BITS["num_embeddings"], network.stride))
+    used = book_usage(code_histograms(codes, slices, network))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.rand(1, 1, 256, 256))
     epochs = list(csv.DictReader((folder / "metrics.csv").open()))

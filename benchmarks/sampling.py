@@ -107,7 +107,7 @@ def compare_likelihoods(arguments: argparse.Namespace, count: int = 8) -> dict[s
     prior = load_weights(PixelCNN(), arguments.prior)
     prior.check_paired_with(vqvae)
     shape = tuple(prior.latent_shape.tolist())
-    crop = CenterSpatialCropd("image", [n * vqvae.stride for n in shape])
+    crop = CenterSpatialCropd("image", vqvae.image_size(shape))
     slices = OASISSliceDataset(arguments.dataset_dir, "validate", Compose([LoadSliced("image"), crop]), cache_rate=0.0)
     real = torch.stack([item["codes"] for item in encode_slices(vqvae, slices)])
     seeds = [range(start, start + 32) for start in range(0, 32 * count, 32)]

@@ -35,7 +35,7 @@ class CodesSection:
 
     def __call__(self) -> Section:
         book = self.vqvae.num_embeddings
-        histograms = code_histograms(self.codes, self.slices, book, self.vqvae.stride)
+        histograms = code_histograms(self.codes, self.slices, self.vqvae)
         metrics = book_usage(histograms)
         table = Table(
             f"Of {book} codes, over {len(self.slices)} slices. Perplexity is the number of equally used codes that "
@@ -74,10 +74,10 @@ class CodeHistograms(NamedTuple):
     brain: torch.Tensor
 
 
-def code_histograms(codes: torch.Tensor, slices: SliceSet, num_embeddings: int, stride: int) -> CodeHistograms:
-    """Count the ``codes`` (int64, N h w) of ``slices``, for a book and a network of this stride."""
-    inside = codes[brain_positions(slices, stride)]
-    return CodeHistograms(*(torch.bincount(part.flatten(), minlength=num_embeddings) for part in (codes, inside)))
+def code_histograms(codes: torch.Tensor, slices: SliceSet, vqvae: VectorQuantizedAutoencoder) -> CodeHistograms:
+    """Count the ``codes`` (int64, N h w) that ``vqvae`` made of ``slices``."""
+    inside = codes[brain_positions(slices, vqvae)]
+    return CodeHistograms(*(torch.bincount(part.flatten(), minlength=vqvae.num_embeddings) for part in (codes, inside)))
 
 
 def book_usage(histograms: CodeHistograms) -> dict[str, float]:
@@ -92,25 +92,26 @@ def book_usage(histograms: CodeHistograms) -> dict[str, float]:
     }
 
 
-def brain_positions(slices: SliceSet, stride: int, batch_size: int = 64) -> torch.Tensor:
-    """Codes at least half of whose pixels are brain: bool, N h w, for a network of this stride."""
+def brain_positions(slices: SliceSet, vqvae: VectorQuantizedAutoencoder, batch_size: int = 64) -> torch.Tensor:
+    """Codes at least half of whose pixels are brain: bool, N h w."""
     parts = []
     for start in range(0, len(slices), batch_size):
         mask = brain_mask(slices.images(slice(start, start + batch_size))).float()
-        height, width = mask.shape[2:]
-        mask = F.pad(mask, (0, -width % stride, 0, -height % stride))
-        parts.append(F.avg_pool2d(mask, stride)[:, 0] >= 0.5)
+        parts.append(F.avg_pool2d(vqvae.prepare(mask), vqvae.stride)[:, 0] >= 0.5)
     return torch.cat(parts)
 
 
 @torch.no_grad()
 def decode_book(vqvae: VectorQuantizedAutoencoder) -> torch.Tensor:
-    """What each code stands for: the middle two by two codes of a grid of it alone, K 1 2s 2s, on the CPU."""
+    """What each code stands for: the middle two by two codes of a grid of it alone, K 1 2s 2s, on the CPU.
+
+    In the decoder's own pixels, before a field of view is brought back to its size.
+    """
     device = next(vqvae.buffers()).device
     grids = torch.arange(vqvae.num_embeddings, device=device).view(-1, 1, 1).expand(-1, CONTEXT + 1, CONTEXT + 1)
     side, start = 2 * vqvae.stride, (CONTEXT - 1) // 2 * vqvae.stride
-    patches = [vqvae.decode(part)[..., start : start + side, start : start + side] for part in grids.split(32)]
-    return torch.cat(patches).clamp(0, 1).cpu()
+    images = torch.cat([vqvae.decoder(vqvae.quantizer.decode(part)) for part in grids.split(32)])
+    return images[..., start : start + side, start : start + side].clamp(0, 1).cpu()
 
 
 def _usage(histograms: CodeHistograms) -> Figure:

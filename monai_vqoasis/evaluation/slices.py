@@ -144,7 +144,7 @@ def code_slices(
     """
     vqvae = vqvae.to(device).eval()
     size = slices.pixels.shape[2:]
-    middle = size if latent_shape is None else [n * vqvae.stride for n in latent_shape]
+    middle = size if latent_shape is None else vqvae.image_size(latent_shape)
     crop, pad = CenterSpatialCrop(tuple(middle)), ResizeWithPadOrCrop(tuple(size))
     parts, codes = [], []
     starts = range(0, len(slices), batch_size)

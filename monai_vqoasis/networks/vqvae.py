@@ -33,7 +33,8 @@ class VectorQuantizedAutoencoder(nn.Module):
     """Encoder, quantiser and decoder (van den Oord et al. 2017, https://arxiv.org/abs/1711.00937) for 2D images.
 
     An image B C H W becomes codes B ceil(H/s) ceil(W/s). One whose size does not divide by the stride s is padded with
-    zeros (background) at the bottom and right, and its reconstruction is cropped back.
+    zeros (background) at the bottom and right, and its reconstruction is cropped back; a subclass may do otherwise in
+    :meth:`prepare` and :meth:`restore`.
 
     Args:
         encoder: B C H W to B D H/s W/s.
@@ -65,13 +66,18 @@ class VectorQuantizedAutoencoder(nn.Module):
         height, width = image_size
         return -(-height // self.stride), -(-width // self.stride)
 
+    def image_size(self, latent_shape: Sequence[int]) -> tuple[int, int]:
+        """Size (H, W) in pixels of the image that a grid of ``latent_shape`` (h, w) codes holds."""
+        height, width = latent_shape
+        return height * self.stride, width * self.stride
+
     def encode(self, image: torch.Tensor) -> torch.Tensor:
         """Codes (int64, B h w) of ``image`` (float, B C H W, values in [0, 1])."""
-        return self.quantizer.encode(self.encoder(self._pad(image)))
+        return self.quantizer.encode(self.encoder(self.prepare(image)))
 
     def decode(self, codes: torch.Tensor, image_size: Sequence[int] | None = None) -> torch.Tensor:
-        """Image (B C H W) of ``codes`` (int64, B h w), cropped to ``image_size`` (H, W) where that is given."""
-        return self._crop(self.decoder(self.quantizer.decode(codes)), image_size)
+        """Image (B C H W) of ``codes`` (int64, B h w), of ``image_size`` (H, W) where that is given."""
+        return self.restore(self.decoder(self.quantizer.decode(codes)), image_size)
 
     def forward(self, image: torch.Tensor, full_output: bool = False) -> torch.Tensor | VQVAEOutput:
         """Reconstruct ``image`` (float, B C H W, values in [0, 1]).
@@ -80,20 +86,25 @@ class VectorQuantizedAutoencoder(nn.Module):
             image: the batch.
             full_output: return :class:`VQVAEOutput`, as training needs it, instead of the reconstruction alone.
         """
-        quantized, codes, loss = self.quantizer(self.encoder(self._pad(image)))
-        reconstruction = self._crop(self.decoder(quantized), image.shape[2:])
+        quantized, codes, loss = self.quantizer(self.encoder(self.prepare(image)))
+        reconstruction = self.restore(self.decoder(quantized), image.shape[2:])
         return VQVAEOutput(reconstruction, codes, loss) if full_output else reconstruction
 
-    def _pad(self, image: torch.Tensor) -> torch.Tensor:
-        if image.ndim != 4 or image.shape[1] != self.in_channels:
-            raise ValueError(f"image must be B {self.in_channels} H W, got shape {tuple(image.shape)}.")
+    def prepare(self, image: torch.Tensor) -> torch.Tensor:
+        """What the encoder sees of ``image`` (B C H W): B C s*h s*w."""
+        self.check_image(image)
         height, width = image.shape[2:]
         below, right = -height % self.stride, -width % self.stride
         return F.pad(image, (0, right, 0, below)) if below or right else image
 
-    @staticmethod
-    def _crop(image: torch.Tensor, image_size: Sequence[int] | None) -> torch.Tensor:
+    def restore(self, image: torch.Tensor, image_size: Sequence[int] | None) -> torch.Tensor:
+        """The decoder's ``image`` (B C s*h s*w) as one of ``image_size`` (H, W); None for all that the codes hold."""
         return image if image_size is None else image[..., : image_size[0], : image_size[1]]
+
+    def check_image(self, image: torch.Tensor) -> None:
+        """Raise ValueError unless ``image`` is B C H W with this network's channels."""
+        if image.ndim != 4 or image.shape[1] != self.in_channels:
+            raise ValueError(f"image must be B {self.in_channels} H W, got shape {tuple(image.shape)}.")
 
 
 class VQVAE(VectorQuantizedAutoencoder):

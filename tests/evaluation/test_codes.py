@@ -12,7 +12,7 @@ SMALL = {"encoder_channels": (4, 8, 8), "decoder_channels": (8, 8, 4), "num_embe
 def test_a_position_is_brain_where_half_of_its_pixels_are():
     pixels = torch.zeros(1, 1, 40, 44, dtype=torch.uint8)
     pixels[..., 12:32, 8:44] = 200
-    inside = brain_positions(SliceSet(pixels, ["case_001"], [0]), stride=8)
+    inside = brain_positions(SliceSet(pixels, ["case_001"], [0]), VQVAE(**SMALL))
     expected = torch.zeros(1, 5, 6, dtype=torch.bool)
     expected[:, 1:4, 1:6] = True
     expected[:, 1, 5] = False  # a quarter: half of it is above, half outside of the slice

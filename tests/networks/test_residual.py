@@ -39,6 +39,42 @@ def test_forward_is_encode_then_decode_at_any_size(size):
     assert network(image).shape == image.shape
 
 
+VIEW = {**SMALL, "field_of_view": (44, 52), "resampled_size": (64, 64)}
+
+
+@pytest.mark.parametrize("size", [(64, 64), (61, 67), (44, 52), (40, 50), (45, 90)])
+def test_a_field_of_view_gives_the_same_grid_for_any_image_and_what_is_outside_is_black(size):
+    network = ResidualVQVAE(**VIEW).eval()
+    torch.nn.init.constant_(network.decoder[-2].bias, 0.5)  # so that nothing in view is black
+    image = torch.rand(1, 1, *size)
+    codes = network.encode(image)
+    assert network.latent_shape(size) == tuple(codes.shape[1:]) == (8, 8)
+    assert torch.equal(network(image), network.decode(codes, size))
+    top, left = max(0, (size[0] - 44) // 2), max(0, (size[1] - 52) // 2)
+    inside = (..., slice(top, top + 44), slice(left, left + 52))
+    assert (network(image)[inside] > 0).all()
+    outside = network(image)
+    outside[inside] = 0
+    assert not outside.any()
+    changed = torch.rand_like(image)
+    changed[inside] = image[inside]
+    assert torch.equal(network.encode(changed), codes)
+
+
+def test_a_field_of_view_is_where_it_was_in_the_image():
+    network = ResidualVQVAE(**VIEW)
+    for size in ((64, 64), (61, 67), (45, 53)):
+        row, column = torch.meshgrid(*(torch.arange(n) / n for n in size), indexing="ij")
+        image = ((row + column) / 2).view(1, 1, *size)
+        back = network.restore(network.prepare(image), size)
+        top, left = (size[0] - 44) // 2, (size[1] - 52) // 2
+        inside = (..., slice(top + 2, top + 42), slice(left + 2, left + 50))
+        torch.testing.assert_close(back[inside], image[inside], atol=2e-3, rtol=0)
+    assert network.image_size((8, 8)) == (44, 52)
+    with pytest.raises(ValueError, match="divisible by 8"):
+        ResidualVQVAE(field_of_view=(44, 52), resampled_size=(60, 64))
+
+
 def test_a_block_starts_as_the_identity_and_learns_all_the_same():
     block, features = ResidualBlock(6), torch.randn(2, 6, 8, 8)
     assert torch.equal(block(features), features)
