@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from monai_vqoasis.errors import InputError
 from monai_vqoasis.inferers import AncestralSampler
-from monai_vqoasis.networks import PixelCNN, VectorQuantizedAutoencoder
+from monai_vqoasis.networks import CodePrior, VectorQuantizedAutoencoder
 from monai_vqoasis.visualize import picture_grid, save_picture_grid, to_rows
 
 __all__ = ["SliceGenerator"]
@@ -47,7 +47,7 @@ class SliceGenerator:
     def __init__(
         self,
         vqvae: VectorQuantizedAutoencoder,
-        prior: PixelCNN,
+        prior: CodePrior,
         sampler: AncestralSampler,
         output_dir: str | os.PathLike[str],
         num_samples: int = 16,

@@ -13,7 +13,7 @@ import torch
 import monai_vqoasis
 from monai_vqoasis.evaluation.slices import SliceSet
 from monai_vqoasis.inferers import bits_per_code
-from monai_vqoasis.networks import PixelCNN, VectorQuantizedAutoencoder, load_weights
+from monai_vqoasis.networks import CodePrior, VectorQuantizedAutoencoder, load_weights
 
 __all__ = ["bits_per_slice", "describe", "load_prior"]
 
@@ -21,8 +21,11 @@ logger = logging.getLogger(__name__)
 
 
 def load_prior(
-    prior: PixelCNN, path: str | os.PathLike[str], vqvae: VectorQuantizedAutoencoder, device: torch.device | str = "cpu"
-) -> PixelCNN | None:
+    prior: CodePrior,
+    path: str | os.PathLike[str],
+    vqvae: VectorQuantizedAutoencoder,
+    device: torch.device | str = "cpu",
+) -> CodePrior | None:
     """The trained prior of ``vqvae``, or None, with a warning, where there is no file: what needs it is left out.
 
     Args:
@@ -42,7 +45,7 @@ def load_prior(
     return prior
 
 
-def bits_per_slice(prior: PixelCNN | None, codes: torch.Tensor) -> torch.Tensor | None:
+def bits_per_slice(prior: CodePrior | None, codes: torch.Tensor) -> torch.Tensor | None:
     """Bits that the codes (int64, N h w) of each slice cost under the prior, N on the CPU; None without a prior."""
     if prior is None:
         return None

@@ -12,7 +12,7 @@ from monai.engines.utils import IterationEvents
 from monai_vqoasis.handlers.tensorboard import LazySummaryWriter
 from monai_vqoasis.inferers import WavefrontSampler
 from monai_vqoasis.metrics import image_pair
-from monai_vqoasis.networks import PixelCNN, VectorQuantizedAutoencoder
+from monai_vqoasis.networks import CodePrior, VectorQuantizedAutoencoder
 from monai_vqoasis.visualize import picture_grid, reconstruction_rows, save_picture_grid, to_rows
 
 __all__ = ["ReconstructionPictures", "SamplePictures"]
@@ -78,7 +78,7 @@ class SamplePictures:
 
     def __init__(
         self,
-        prior: PixelCNN,
+        prior: CodePrior,
         vqvae: VectorQuantizedAutoencoder,
         output_dir: str | os.PathLike[str],
         filename: str = "samples_epoch_{epoch:03d}.png",

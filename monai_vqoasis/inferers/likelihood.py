@@ -7,13 +7,13 @@ import math
 import torch
 import torch.nn.functional as F
 
-from monai_vqoasis.networks import PixelCNN
+from monai_vqoasis.networks import CodePrior
 
 __all__ = ["bits_per_code"]
 
 
 @torch.no_grad()
-def bits_per_code(prior: PixelCNN, codes: torch.Tensor, batch_size: int = 32) -> torch.Tensor:
+def bits_per_code(prior: CodePrior, codes: torch.Tensor, batch_size: int = 32) -> torch.Tensor:
     """Bits that each code costs under the prior, -log2 p(code | codes before it): one pass of the network a batch.
 
     Summed over a grid it is the grid's -log2 likelihood, by the chain rule.

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import torch
 from tqdm import tqdm
 
-from monai_vqoasis.networks import PixelCNN
+from monai_vqoasis.networks import CodePrior
 
 __all__ = ["AncestralSampler", "draw_codes", "position_uniforms"]
 
 
 class AncestralSampler:
-    """Draws grids of codes from a prior, position by position in raster order: code i from p(code_i | codes before i).
+    """Draws grids of codes from a prior, one position after the other: code i from p(code_i | codes before i).
 
     This is the plain loop, one pass of the network a position, which :class:`WavefrontSampler` is held against. The
     network is evaluated in double precision, so that a sample does not depend on how many others are drawn beside it:
@@ -58,7 +58,7 @@ class AncestralSampler:
     @torch.no_grad()
     def __call__(
         self,
-        prior: PixelCNN,
+        prior: CodePrior,
         latent_shape: Sequence[int],
         seeds: Sequence[int],
         given: torch.Tensor | None = None,
@@ -83,10 +83,10 @@ class AncestralSampler:
         self.fill(copy.deepcopy(prior).to(self.dtype).eval(), codes, uniforms)
         return codes
 
-    def fill(self, network: PixelCNN, codes: torch.Tensor, uniforms: torch.Tensor) -> None:
+    def fill(self, network: CodePrior, codes: torch.Tensor, uniforms: torch.Tensor) -> None:
         """Draw, in place, the codes that are -1 (int64, B h w), by the random numbers ``uniforms`` (B h w)."""
-        height, width = codes.shape[1:]
-        positions = [(r, c) for r in range(height) for c in range(width)]
+        order = network.wave(codes.shape[1:]).flatten().argsort(stable=True).tolist()
+        positions = [divmod(index, codes.shape[2]) for index in order]
         for r, c in tqdm(positions, desc="sampling", unit="code", disable=None if self.progress else True):
             free = codes[:, r, c] < 0
             if free.any():

@@ -12,25 +12,25 @@ from torch import nn
 from tqdm import tqdm
 
 from monai_vqoasis.inferers.sampling import AncestralSampler
-from monai_vqoasis.networks import MaskedCodeConv2d, MaskedConv2d, PixelCNN
+from monai_vqoasis.networks import CodePrior, MaskedCodeConv2d, MaskedConv2d, PixelCNN
 from monai_vqoasis.networks.pixelcnn import PixelCNNBlock
 
-__all__ = ["WavefrontPlan", "WavefrontSampler", "plan_layer", "wave_slope"]
+__all__ = ["WavefrontPlan", "WavefrontSampler", "plan_layer"]
 
 
 class WavefrontSampler(AncestralSampler):
     """Draws the same codes as :class:`AncestralSampler`, each activation computed once.
 
-    Positions that cannot see each other are drawn together: with slope s, derived from the masks by
-    :func:`wave_slope`, those with equal c + s r form a wave, and all that they see lies in earlier waves. For the
-    original network (s = 4) a 32x32 grid takes 156 waves instead of 1,024 passes. In a wave each layer is one matrix
-    product over the positions of the wave and the visible taps of the kernel, on activations cached by earlier waves.
+    Positions that cannot see each other are drawn together: with the prior's slope s, derived from its masks, those
+    with equal c + s r form a wave, and all that they see lies in earlier waves. For the original network (s = 4) a
+    32x32 grid takes 156 waves instead of 1,024 passes. In a wave each layer is one matrix product over the positions of
+    the wave and the visible taps of the kernel, on activations cached by earlier waves.
 
     In double precision (the default) rounding differs from the plain loop's by about 1e-14, as between batch sizes
     there: see :class:`AncestralSampler`, whose arguments these are.
     """
 
-    def fill(self, network: PixelCNN, codes: torch.Tensor, uniforms: torch.Tensor) -> None:
+    def fill(self, network: CodePrior, codes: torch.Tensor, uniforms: torch.Tensor) -> None:
         plan = WavefrontPlan(network, codes)
         uniforms, given, all_free = uniforms.flatten(), codes.flatten(), bool((codes < 0).all())
         for wave in tqdm(plan.waves, desc="sampling", unit="wave", disable=None if self.progress else True):
@@ -73,12 +73,12 @@ class WavefrontPlan:
         TypeError: naming the module, if the network has a layer that no plan is known for.
     """
 
-    def __init__(self, network: nn.Module, codes: torch.Tensor) -> None:
+    def __init__(self, network: CodePrior, codes: torch.Tensor) -> None:
         convolutions = [m for m in network.modules() if isinstance(m, MaskedConv2d)]
         self.edge = max(conv.kernel_size[0] // 2 for conv in convolutions)
         self.shape = codes.shape
         self._codes = F.pad(torch.full_like(codes, -1), (self.edge, self.edge, self.edge, 0), value=-1)
-        self.waves = self._waves(wave_slope(convolutions), {_taps(conv) for conv in convolutions})
+        self.waves = self._waves(network.wave(codes.shape[1:], codes.device), {_taps(conv) for conv in convolutions})
         self.steps: list[Step] = []
         self._affine: tuple[torch.Tensor, torch.Tensor] | None = None
         plan_layer(network, self)
@@ -142,12 +142,11 @@ class WavefrontPlan:
             self._affine = None
             self.steps.append(lambda x, wave: torch.addcmul(shift, x, scale))
 
-    def _waves(self, slope: int, kernels: set[Taps]) -> list[Wave]:
+    def _waves(self, time: torch.Tensor, kernels: set[Taps]) -> list[Wave]:
         batch, height, width = self.shape
         stride = self._codes.shape[2]
         device = self._codes.device
         samples = torch.arange(batch, device=device).unsqueeze(1)
-        time = torch.arange(width, device=device) + slope * torch.arange(height, device=device).unsqueeze(1)
         offsets = {taps: torch.tensor([r * stride + c for r, c in taps], device=device) for taps in kernels}
         waves = []
         for t in time.unique().tolist():
@@ -157,12 +156,6 @@ class WavefrontPlan:
             seen = {taps: (padded.unsqueeze(2) + offset).flatten() for taps, offset in offsets.items()}
             waves.append(Wave(grid.flatten(), padded.flatten(), seen))
         return waves
-
-
-def wave_slope(convolutions: list[MaskedConv2d]) -> int:
-    """Smallest s for which every tap of every mask lies in an earlier wave (c + s r smaller), or is the centre."""
-    slopes = [c // -r + 1 for conv in convolutions for r, c in conv.taps() if r < 0]
-    return max(slopes, default=0)
 
 
 @singledispatch

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from monai_vqoasis.inferers import AncestralSampler, WavefrontSampler
-from monai_vqoasis.inferers.wavefront import WavefrontPlan, plan_layer, wave_slope
-from monai_vqoasis.networks import MaskedConv2d, PixelCNN
+from monai_vqoasis.inferers.wavefront import WavefrontPlan, plan_layer
+from monai_vqoasis.networks import PixelCNN
 from tests.inferers.test_sampling import random_prior
 
 
@@ -71,15 +71,6 @@ def test_the_original_network_takes_156_waves():
     plan = WavefrontPlan(PixelCNN(16, channels=8, hidden_channels=4).eval(), codes)
     assert len(plan.waves) == 156
     assert sorted(torch.cat([wave.grid for wave in plan.waves]).tolist()) == list(range(1024))
-
-
-@pytest.mark.parametrize(("kernels", "slope"), [([("A", 7), ("B", 3)], 4), ([("A", 3), ("B", 5)], 3), ([("B", 1)], 0)])
-def test_the_slope_is_the_smallest_that_the_masks_allow(kernels, slope):
-    convolutions = [MaskedConv2d(1, 1, size, mask_type) for mask_type, size in kernels]
-    assert wave_slope(convolutions) == slope
-    taps = [tap for conv in convolutions for tap in conv.taps() if tap != (0, 0)]
-    assert all(c + slope * r < 0 for r, c in taps)
-    assert not taps or any(c + (slope - 1) * r >= 0 for r, c in taps)
 
 
 def test_an_unknown_layer_is_refused_by_name_or_registered():

@@ -4,9 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from monai_vqoasis.errors import InputError
-from monai_vqoasis.networks import VQVAE, PixelCNN
-from tests.networks.test_vqvae import SMALL
+from monai_vqoasis.networks import PixelCNN
 
 TINY = {"num_embeddings": 5, "channels": 8, "hidden_channels": 4}
 
@@ -44,18 +42,3 @@ def test_it_learns_what_follows_what():
         optimizer.step()
     guessed = network.eval()(codes).argmax(1)
     assert (guessed == codes).flatten(1)[:, 1:].float().mean() > 0.95
-
-
-def test_a_prior_knows_its_codebook():
-    vqvae, other = VQVAE(**SMALL), VQVAE(**SMALL)
-    prior = PixelCNN(num_embeddings=16, channels=8, hidden_channels=4, num_blocks=1)
-    with pytest.raises(InputError, match="knows no codebook"):
-        prior.check_paired_with(vqvae)
-    loaded = PixelCNN(num_embeddings=16, channels=8, hidden_channels=4, num_blocks=1)
-    loaded.load_state_dict(prior.pair_with(vqvae, (5, 7)).state_dict())
-    loaded.check_paired_with(vqvae)
-    assert loaded.latent_shape.tolist() == [5, 7]
-    with pytest.raises(InputError, match="another codebook"):
-        loaded.check_paired_with(other)
-    with pytest.raises(InputError, match=r"16 codes.* has 8"):
-        loaded.check_paired_with(VQVAE(**{**SMALL, "num_embeddings": 8}))
