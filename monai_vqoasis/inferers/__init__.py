@@ -5,6 +5,7 @@ from monai_vqoasis.inferers.likelihood import bits_per_code
 from monai_vqoasis.inferers.reconstruction import ReconstructionInferer
 from monai_vqoasis.inferers.sampling import AncestralSampler, draw_codes
 from monai_vqoasis.inferers.wavefront import WavefrontSampler
+from monai_vqoasis.inferers.wavefront_layers import plan_layer
 
 __all__ = [
     "AncestralSampler",
@@ -13,4 +14,5 @@ __all__ = [
     "bits_per_code",
     "draw_codes",
     "encode_slices",
+    "plan_layer",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from tqdm import tqdm
@@ -62,6 +62,7 @@ class AncestralSampler:
         latent_shape: Sequence[int],
         seeds: Sequence[int],
         given: torch.Tensor | None = None,
+        conditions: Mapping[str, Sequence[int]] | None = None,
     ) -> torch.Tensor:
         """Draw one grid for each seed.
 
@@ -70,6 +71,7 @@ class AncestralSampler:
             latent_shape: size (h, w) of the grid.
             seeds: one for each sample; a sample depends on its seed alone, not on the others.
             given: codes to keep, int64, B h w (B the number of seeds), -1 where a code is to be drawn.
+            conditions: of a prior that has any, a value for each sample; -1 where it is not known.
 
         Returns:
             int64, B h w, on the prior's device.
@@ -80,17 +82,20 @@ class AncestralSampler:
         device = next(prior.parameters()).device
         codes = start_grid(prior.num_embeddings, latent_shape, seeds, given).to(device)
         uniforms = position_uniforms(seeds, latent_shape).to(device)
-        self.fill(copy.deepcopy(prior).to(self.dtype).eval(), codes, uniforms)
+        values = {name: torch.as_tensor(value).to(device) for name, value in (conditions or {}).items()}
+        self.fill(copy.deepcopy(prior).to(self.dtype).eval(), codes, uniforms, values)
         return codes
 
-    def fill(self, network: CodePrior, codes: torch.Tensor, uniforms: torch.Tensor) -> None:
+    def fill(
+        self, network: CodePrior, codes: torch.Tensor, uniforms: torch.Tensor, conditions: Mapping[str, torch.Tensor]
+    ) -> None:
         """Draw, in place, the codes that are -1 (int64, B h w), by the random numbers ``uniforms`` (B h w)."""
         order = network.wave(codes.shape[1:]).flatten().argsort(stable=True).tolist()
         positions = [divmod(index, codes.shape[2]) for index in order]
         for r, c in tqdm(positions, desc="sampling", unit="code", disable=None if self.progress else True):
             free = codes[:, r, c] < 0
             if free.any():
-                logits = network(codes.clamp_min(0))[:, :, r, c]
+                logits = network(codes.clamp_min(0), **conditions)[:, :, r, c]
                 codes[free, r, c] = self.draw(logits, uniforms[:, r, c])[free]
 
     def draw(self, logits: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ from monai_vqoasis.networks.masked_conv import MaskedCodeConv2d, MaskedConv2d
 from monai_vqoasis.networks.pixelcnn import PixelCNN
 from monai_vqoasis.networks.prior import CodePrior
 from monai_vqoasis.networks.residual import ResidualVQVAE
+from monai_vqoasis.networks.transformer import CodeTransformer
 from monai_vqoasis.networks.vector_quantizer import VectorQuantizer, VectorQuantizerOutput
 from monai_vqoasis.networks.vqvae import VQVAE, VectorQuantizedAutoencoder, VQVAEOutput
 from monai_vqoasis.networks.weights import load_weights
@@ -11,6 +12,7 @@ from monai_vqoasis.networks.weights import load_weights
 __all__ = [
     "VQVAE",
     "CodePrior",
+    "CodeTransformer",
     "MaskedCodeConv2d",
     "MaskedConv2d",
     "PixelCNN",

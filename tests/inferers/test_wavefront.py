@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from monai_vqoasis.inferers import AncestralSampler, WavefrontSampler
-from monai_vqoasis.inferers.wavefront import WavefrontPlan, plan_layer
+from monai_vqoasis.inferers.wavefront_layers import plan_layer
+from monai_vqoasis.inferers.wavefront_plan import WavefrontPlan
 from monai_vqoasis.networks import PixelCNN
 from tests.inferers.test_sampling import random_prior
+from tests.networks.test_transformer import randomized
 
 
 @pytest.mark.parametrize("shape", [(6, 7), (1, 9), (9, 1), (11, 4)])
@@ -35,6 +37,22 @@ def test_any_prior_that_can_be_built_is_sampled_exactly(architecture):
     prior = random_prior(5, **architecture)
     plain = AncestralSampler()(prior, (8, 9), range(6))
     assert torch.equal(WavefrontSampler()(prior, (8, 9), range(6)), plain)
+
+
+@pytest.mark.parametrize(
+    "architecture", [{}, {"slope": 3}, {"slope": 9, "num_blocks": 3}, {"kernel_size": 3, "slope": 2}, {"num_heads": 1}]
+)
+@pytest.mark.parametrize("shape", [(7, 8), (5, 8), (1, 6)])
+def test_attention_is_sampled_exactly(architecture, shape):
+    prior = randomized(**{"num_blocks": 2, "conditions": {"slice_index": 4}, **architecture})
+    seeds = range(40)
+    conditions = {"slice_index": [seed % 5 - 1 for seed in seeds]}
+    given = torch.randint(-1, 5, (40, *shape))
+    for settings in ({}, {"conditions": conditions}, {"given": given, "conditions": conditions}):
+        plain = AncestralSampler()(prior, shape, seeds, **settings)
+        assert torch.equal(WavefrontSampler()(prior, shape, seeds, **settings), plain)
+        assert len(plain.unique(dim=0)) > 10
+    assert torch.equal(plain[given >= 0], given[given >= 0])
 
 
 @pytest.mark.parametrize("trained", [False, True])
