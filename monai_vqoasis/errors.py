@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["InputError", "NonFiniteLossError", "UserError", "find_user_error"]
+from importlib.util import find_spec
+
+__all__ = ["InputError", "MissingPackageError", "NonFiniteLossError", "UserError", "find_user_error", "require"]
 
 
 class UserError(Exception):
@@ -13,8 +15,23 @@ class InputError(UserError, ValueError):
     """A file, folder or setting is wrong."""
 
 
+class MissingPackageError(UserError, ImportError):
+    """An optional package is not installed."""
+
+
 class NonFiniteLossError(UserError, RuntimeError):
     """The loss became NaN or infinite; no step was made with it."""
+
+
+def require(extra: str, *packages: str) -> None:
+    """Make sure that the packages of an optional extra can be imported.
+
+    Raises:
+        MissingPackageError: naming those that cannot, and how to install them.
+    """
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise MissingPackageError(f'{", ".join(missing)} not installed: pip install "monai_vqoasis[{extra}]"')
 
 
 def find_user_error(error: BaseException | None) -> UserError | None:

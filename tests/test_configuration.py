@@ -8,7 +8,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from monai_vqoasis.configuration import bundle_root, check_config_keys
-from monai_vqoasis.errors import InputError, NonFiniteLossError, find_user_error
+from monai_vqoasis.errors import InputError, MissingPackageError, NonFiniteLossError, find_user_error, require
 from monai_vqoasis.visualize import picture_grid
 
 
@@ -57,3 +57,9 @@ def test_pictures_of_several_sizes_are_centred():
     assert (grid[1:3, 9:11] == 255).all()
     assert grid[:4, 7:].sum() == 4 * 255
     assert (grid[4] == 64).all()
+
+
+def test_a_missing_package_is_named_with_its_extra():
+    require("plots", "torch", "numpy")
+    with pytest.raises(MissingPackageError, match=r'no_such_package not installed: .*"monai_vqoasis\[plots\]"'):
+        require("plots", "torch", "no_such_package")

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from monai.utils import optional_import
 
-from monai_vqoasis.errors import InputError
+from monai_vqoasis.errors import InputError, MissingPackageError
 from monai_vqoasis.metrics.fidelity import brain_mask
 
 __all__ = ["ANATOMY", "Wasserstein", "brain_area", "left_right_symmetry", "ventricle_fraction", "wasserstein"]
@@ -141,7 +141,7 @@ def _cropped(image: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, tor
 def _scipy(module: str, name: str) -> Callable:
     function, found = optional_import(module, name=name)
     if not found:
-        raise InputError(f'{module}.{name} is needed: pip install "monai_vqoasis[evaluation]".')
+        raise MissingPackageError(f'{module}.{name} is needed: pip install "monai_vqoasis[evaluation]".')
     return function
 
 

