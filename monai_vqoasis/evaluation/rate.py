@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from monai_vqoasis.errors import InputError
-from monai_vqoasis.evaluation.rivals import Curve, Rival, compare_at_bytes, measure, measure_curve
-from monai_vqoasis.evaluation.rivals_shown import budget_metrics, budget_tables, budget_text, plot_rates, show_rivals
+from monai_vqoasis.evaluation.codec_comparison import Curve, Rival, compare_at_bytes, measure, measure_curve
+from monai_vqoasis.evaluation.codec_display import budget_metrics, budget_tables, budget_text, plot_rates, show_rivals
 from monai_vqoasis.evaluation.section import Picture, Section, Table
 from monai_vqoasis.evaluation.slices import SliceSet, evenly_spread
 from monai_vqoasis.metrics import Estimate, estimate_mean

@@ -9,9 +9,9 @@ import torch
 from PIL import features
 
 from monai_vqoasis.errors import InputError
+from monai_vqoasis.evaluation.codec_comparison import Rival
+from monai_vqoasis.evaluation.codec_display import budget_text
 from monai_vqoasis.evaluation.rate import RateSection
-from monai_vqoasis.evaluation.rivals import Rival
-from monai_vqoasis.evaluation.rivals_shown import budget_text
 from monai_vqoasis.evaluation.slices import SliceSet
 from monai_vqoasis.metrics import Estimate, psnr
 from monai_vqoasis.metrics.codecs import at_bytes, header_bytes

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from monai_vqoasis.evaluation.rivals import MEASURES, Curve, Rival
+from monai_vqoasis.evaluation.codec_comparison import MEASURES, Curve, Rival
 from monai_vqoasis.evaluation.section import Table
 from monai_vqoasis.evaluation.slices import SliceSet
 from monai_vqoasis.metrics import estimate_mean
