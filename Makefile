@@ -24,12 +24,12 @@ $(DEMO_DATA)/LICENCE.txt: | $(READY)
 	@$(BUNDLE_RUN) --config_file $(CONFIGS)/prepare_demo.json --dataset_dir $(DEMO_DATA)
 
 demo: $(READY) $(DEMO_DATA)/LICENCE.txt
-	@echo "==> 1/5 stage 1: VQ-VAE (about seven minutes)"
+	@echo "==> 1/5 stage 1: VQ-VAE (about eight minutes)"
 	@$(BUNDLE_RUN) training --config_file $(CONFIGS)/train.json --dataset_dir $(DEMO_DATA) \
 		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)/train --max_epochs 4 --roi_size $(DEMO_ROI)
-	@echo "==> 2/5 stage 2: PixelCNN prior (about three minutes)"
+	@echo "==> 2/5 stage 2: PixelCNN prior (about two minutes)"
 	@$(BUNDLE_RUN) training --config_file $(CONFIGS)/train_prior.json --dataset_dir $(DEMO_DATA) \
-		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)/train_prior --max_epochs 6 --batch_size 16 --learning_rate 0.001 \
+		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)/train_prior --max_epochs 4 --batch_size 16 --learning_rate 0.001 \
 		--roi_size $(DEMO_ROI)
 	@echo "==> 3/5 reconstruct the test section"
 	@$(BUNDLE_RUN) --config_file $(CONFIGS)/inference.json --dataset_dir $(DEMO_DATA)/keras_png_slices_test \
@@ -39,7 +39,7 @@ demo: $(READY) $(DEMO_DATA)/LICENCE.txt
 		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)/generate --num_samples 16
 	@echo "==> 5/5 evaluate on the test section"
 	@$(BUNDLE_RUN) --config_file $(CONFIGS)/evaluate.json --dataset_dir $(DEMO_DATA) \
-		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)/evaluate --num_samples 64
+		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)/evaluate --num_samples 64 --codec_slices 24
 	@echo "==> done. Look at:"
 	@echo "    $(DEMO)/reconstruct/reconstructions.png  slices, reconstructions, four times the difference"
 	@echo "    $(DEMO)/generate/generated.png           new slices"
