@@ -4,7 +4,6 @@ from monai_vqoasis.handlers.checkpoint import TrainingCheckpoint
 from monai_vqoasis.handlers.early_stop import EarlyStop
 from monai_vqoasis.handlers.interrupt import StopOnInterrupt
 from monai_vqoasis.handlers.learning_rate import IterationLrSchedule
-from monai_vqoasis.handlers.metrics_file import MetricsFile
 from monai_vqoasis.handlers.pictures import ReconstructionPictures, SamplePictures
 from monai_vqoasis.handlers.progress import LossProgressBar
 from monai_vqoasis.handlers.summary import EpochSummary
@@ -15,7 +14,6 @@ __all__ = [
     "EpochSummary",
     "IterationLrSchedule",
     "LossProgressBar",
-    "MetricsFile",
     "ReconstructionPictures",
     "SamplePictures",
     "StopOnInterrupt",

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import json
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from monai.engines import SupervisedEvaluator
 from PIL import Image
 
 from monai_vqoasis.engines import prepare_image_batch
-from monai_vqoasis.handlers import EpochSummary, MetricsFile, ReconstructionPictures, SamplePictures
+from monai_vqoasis.handlers import EpochSummary, ReconstructionPictures, SamplePictures
 from monai_vqoasis.inferers import AncestralSampler
 from monai_vqoasis.networks import VQVAE, PixelCNN
 from tests.networks.test_vqvae import SMALL
@@ -38,16 +37,6 @@ def test_the_summary_has_a_row_an_epoch_and_counts_items(tmp_path, caplog):
     trainer.state.max_epochs = None
     trainer.run(batches, max_epochs=1)
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 2
-
-
-def test_metrics_of_several_evaluators_are_in_one_file(tmp_path):
-    file = MetricsFile(tmp_path / "out" / "metrics.json")
-    for metrics in ({"psnr": 30.0}, {"nats_per_code": 2.0}):
-        engine = Engine(lambda *_: None)
-        file.attach(engine)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, lambda e, m=metrics: e.state.metrics.update(m))
-        engine.run([0])
-    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == {"psnr": 30.0, "nats_per_code": 2.0}
 
 
 def test_pictures_show_slices_over_what_became_of_them(tmp_path):
