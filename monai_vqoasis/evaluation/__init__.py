@@ -10,7 +10,7 @@ from monai_vqoasis.evaluation.codes import (
     decode_book,
 )
 from monai_vqoasis.evaluation.generation import GenerationSection
-from monai_vqoasis.evaluation.pair import bits_per_slice, describe, load_prior
+from monai_vqoasis.evaluation.pair import describe, load_prior, prior_bits
 from monai_vqoasis.evaluation.rate import RateSection
 from monai_vqoasis.evaluation.reconstruction import ReconstructionSection, slice_fidelity
 from monai_vqoasis.evaluation.report import Report, ReportPaths
@@ -42,7 +42,6 @@ __all__ = [
     "SectionMaker",
     "SliceSet",
     "Table",
-    "bits_per_slice",
     "book_usage",
     "brain_positions",
     "code_histograms",
@@ -55,6 +54,7 @@ __all__ = [
     "load_prior",
     "load_reconstructions",
     "load_slices",
+    "prior_bits",
     "slice_fidelity",
     "to_bytes",
 ]

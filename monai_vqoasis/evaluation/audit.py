@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from tqdm import tqdm
 
-from monai_vqoasis.errors import InputError
 from monai_vqoasis.evaluation.section import Section, Table
-from monai_vqoasis.evaluation.slices import SliceSet, evenly_spread
+from monai_vqoasis.evaluation.slices import SliceSet, check_belongs, evenly_spread
 from monai_vqoasis.metrics import estimate_mean, psnr, ssim
 from monai_vqoasis.metrics.audit import reported_ssim
 
@@ -32,11 +31,7 @@ class AuditSection:
     """
 
     def __init__(self, slices: SliceSet, reconstructions: SliceSet, seed: int = 0, max_slices: int | None = 90) -> None:
-        if slices.pixels.shape != reconstructions.pixels.shape:
-            raise InputError(
-                "slices and reconstructions must be of one shape, got "
-                f"{tuple(slices.pixels.shape)} and {tuple(reconstructions.pixels.shape)}."
-            )
+        check_belongs(reconstructions, slices)
         self.slices = slices
         self.reconstructions = reconstructions
         self.seed = seed

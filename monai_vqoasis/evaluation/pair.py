@@ -15,7 +15,7 @@ from monai_vqoasis.evaluation.slices import SliceSet
 from monai_vqoasis.inferers import bits_per_code
 from monai_vqoasis.networks import CodePrior, VectorQuantizedAutoencoder, load_weights
 
-__all__ = ["bits_per_slice", "describe", "load_prior"]
+__all__ = ["describe", "load_prior", "prior_bits"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def load_prior(
     return prior
 
 
-def bits_per_slice(prior: CodePrior | None, codes: torch.Tensor) -> torch.Tensor | None:
+def prior_bits(prior: CodePrior | None, codes: torch.Tensor) -> torch.Tensor | None:
     """Bits that the codes (int64, N h w) of each slice cost under the prior, N on the CPU; None without a prior."""
     if prior is None:
         return None

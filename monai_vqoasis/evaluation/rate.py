@@ -11,7 +11,7 @@ from monai_vqoasis.errors import InputError
 from monai_vqoasis.evaluation.codec_comparison import Curve, Rival, compare_at_bytes, measure, measure_curve
 from monai_vqoasis.evaluation.codec_display import budget_metrics, budget_tables, budget_text, plot_rates, show_rivals
 from monai_vqoasis.evaluation.section import Picture, Section, Table
-from monai_vqoasis.evaluation.slices import SliceSet, evenly_spread
+from monai_vqoasis.evaluation.slices import SliceSet, check_belongs, evenly_spread
 from monai_vqoasis.metrics import Estimate, estimate_mean
 from monai_vqoasis.metrics.codecs import CODECS, header_bytes, unsupported_codec
 
@@ -47,11 +47,7 @@ class RateSection:
         codecs: Sequence[str] = tuple(CODECS),
         max_slices: int | None = 90,
     ) -> None:
-        if slices.pixels.shape != reconstructions.pixels.shape:
-            raise InputError(
-                f"{len(reconstructions)} reconstructions of {tuple(reconstructions.pixels.shape[2:])} pixels do not "
-                f"belong to {len(slices)} slices of {tuple(slices.pixels.shape[2:])}."
-            )
+        check_belongs(reconstructions, slices)
         if bits_per_slice is not None:
             bits_per_slice = torch.as_tensor(bits_per_slice).double().cpu()
             if bits_per_slice.shape != (len(slices),) or not bits_per_slice.isfinite().all():

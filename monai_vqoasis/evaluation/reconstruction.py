@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from monai_vqoasis.errors import InputError
 from monai_vqoasis.evaluation.section import Picture, Section, Table
-from monai_vqoasis.evaluation.slices import SliceSet
+from monai_vqoasis.evaluation.slices import SliceSet, check_belongs
 from monai_vqoasis.metrics import FIDELITY, brain_mask, estimate_mean
 from monai_vqoasis.visualize import picture_grid, reconstruction_rows
 
@@ -31,11 +31,7 @@ class ReconstructionSection:
     """
 
     def __init__(self, slices: SliceSet, reconstructions: SliceSet, num_shown: int = 3) -> None:
-        if slices.pixels.shape != reconstructions.pixels.shape:
-            raise InputError(
-                f"{len(reconstructions)} reconstructions of {tuple(reconstructions.pixels.shape[2:])} pixels do not "
-                f"belong to {len(slices)} slices of {tuple(slices.pixels.shape[2:])}."
-            )
+        check_belongs(reconstructions, slices)
         self.slices = slices
         self.reconstructions = reconstructions
         self.num_shown = num_shown

@@ -22,6 +22,7 @@ from monai_vqoasis.transforms import LoadSlice, LoadSliced
 __all__ = [
     "CodedSlices",
     "SliceSet",
+    "check_belongs",
     "code_slices",
     "draw_slices",
     "evenly_spread",
@@ -78,6 +79,19 @@ def to_bytes(images: torch.Tensor) -> torch.Tensor:
     """uint8 of float images in [0, 1], clamped and rounded; MONAI's metadata are left behind."""
     images = convert_to_tensor(images.detach(), track_meta=False)
     return (images.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def check_belongs(reconstructions: SliceSet, slices: SliceSet) -> None:
+    """Make sure that there is one reconstruction for each slice, of its size.
+
+    Raises:
+        InputError: saying how many of which size there are.
+    """
+    if slices.pixels.shape != reconstructions.pixels.shape:
+        raise InputError(
+            f"{len(reconstructions)} reconstructions of {tuple(reconstructions.pixels.shape[2:])} pixels do not "
+            f"belong to {len(slices)} slices of {tuple(slices.pixels.shape[2:])}."
+        )
 
 
 def evenly_spread(count: int, most: int | None) -> list[int]:

@@ -43,5 +43,5 @@ def test_the_noise_is_seeded():
 
 def test_other_slices_are_refused():
     slices, _ = slices_and_reconstructions()
-    with pytest.raises(InputError, match="of one shape"):
+    with pytest.raises(InputError, match="do not belong"):
         AuditSection(slices, SliceSet(slices.pixels[:2], slices.cases[:2], [0, 0]))
