@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from monai_vqoasis.inferers.wavefront_plan import Wave, WavefrontPlan, bias_of
-from monai_vqoasis.networks import CodeTransformer, MaskedCodeConv2d, MaskedConv2d, PixelCNN
+from monai_vqoasis.networks import GatedPixelCNN, MaskedCodeConv2d, MaskedConv2d, PixelCNN
+from monai_vqoasis.networks.gated_pixelcnn import ChannelNorm, CodeStem, GatedActivation, GatedBlock
 from monai_vqoasis.networks.pixelcnn import PixelCNNBlock
-from monai_vqoasis.networks.transformer import CodeStem
 
 __all__ = ["plan_layer"]
 
@@ -41,8 +41,9 @@ def _(module: nn.Sequential, plan: WavefrontPlan) -> None:
         plan_layer(layer, plan)
 
 
-@plan_layer.register
-def _(module: PixelCNNBlock, plan: WavefrontPlan) -> None:
+@plan_layer.register(GatedBlock)
+@plan_layer.register(PixelCNNBlock)
+def _(module: nn.Module, plan: WavefrontPlan) -> None:
     with plan.residual():
         plan_layer(module.layers, plan)
 
@@ -62,25 +63,12 @@ def _(module: CodeStem, plan: WavefrontPlan) -> None:
 
 
 @plan_layer.register
-def _(module: CodeTransformer, plan: WavefrontPlan) -> None:
+def _(module: GatedPixelCNN, plan: WavefrontPlan) -> None:
     batch, *shape = plan.shape
     module.check_shape(shape)
-    place, context = module.place(shape), module.context(batch, plan.conditions)
     plan_layer(module.stem, plan)
-
-    def add_context(x: torch.Tensor, wave: Wave) -> torch.Tensor:
-        r, c = wave.positions.unbind(1)
-        return x + (place[r, c] + context.unsqueeze(1)).flatten(0, 1)
-
-    plan.add(add_context)
-    bias = plan.wave_bias(module.bias)
-    for block in module.blocks:
-        with plan.residual():
-            plan_layer(block.attention_norm, plan)
-            plan.add_attention(block.attention, bias)
-        with plan.residual():
-            plan_layer(block.mlp_norm, plan)
-            plan_layer(block.mlp, plan)
+    plan.add_context(module.context(batch, shape, plan.conditions))
+    plan_layer(module.blocks, plan)
     plan_layer(module.head, plan)
 
 
@@ -105,16 +93,21 @@ def _(module: nn.BatchNorm2d, plan: WavefrontPlan) -> None:
     plan.add_affine(scale, module.bias - module.running_mean * scale)
 
 
+@plan_layer.register
+def _(module: ChannelNorm, plan: WavefrontPlan) -> None:
+    plan.add(lambda x, wave: F.layer_norm(x, module.normalized_shape, module.weight, module.bias, module.eps))
+
+
 @plan_layer.register(nn.ReLU)
 @plan_layer.register(nn.GELU)
-@plan_layer.register(nn.LayerNorm)
+@plan_layer.register(GatedActivation)
 def _(module: nn.Module, plan: WavefrontPlan) -> None:
     plan.add(lambda x, wave: module(x))
 
 
 @plan_layer.register
-def _(module: nn.Linear, plan: WavefrontPlan) -> None:
-    plan.add_linear(module.weight, module.bias)
+def _(module: nn.Dropout, plan: WavefrontPlan) -> None:
+    """Nothing: the network is in evaluation mode."""
 
 
 def _plan_pointwise(conv: nn.Conv2d, plan: WavefrontPlan) -> None:

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from monai_vqoasis.networks import CodePrior, MaskedConv2d
-from monai_vqoasis.networks.transformer import RelativeBias, WaveAttention
 
 __all__ = ["Wave", "WavefrontPlan", "bias_of"]
 
@@ -21,22 +20,17 @@ class Wave(NamedTuple):
 
     Attributes:
         grid: into the flattened grids (B h w).
-        padded: into the flattened grids with a margin, as activations are cached.
+        padded: into the flattened grids with a margin and rows in scan order, as activations are cached.
         seen: for the taps of each kernel, into the same, what each position sees: B * n * taps.
-        positions: rows and columns of the wave in one grid, n 2.
-        start: how many positions of a grid lie in earlier waves.
     """
 
     grid: torch.Tensor
     padded: torch.Tensor
     seen: dict[Taps, torch.Tensor]
-    positions: torch.Tensor
-    start: int
 
 
 Taps = tuple[tuple[int, int], ...]
 Step = Callable[[torch.Tensor, Wave], torch.Tensor]
-WaveBias = Callable[[Wave], tuple[torch.Tensor, torch.Tensor]]
 
 
 class WavefrontPlan:
@@ -55,9 +49,11 @@ class WavefrontPlan:
     ) -> None:
         self.conditions = dict(conditions or {})
         convolutions = [m for m in network.modules() if isinstance(m, MaskedConv2d)]
-        self.edge = max(conv.kernel_size[0] // 2 for conv in convolutions)
+        self.edge = max(conv.edge for conv in convolutions)
         self.shape = codes.shape
-        self._codes = F.pad(torch.full_like(codes, -1), (self.edge, self.edge, self.edge, 0), value=-1)
+        self._rank = network.scan_order(codes.shape[1], codes.device).argsort()
+        self.margin = (self.edge, self.edge, self.edge, 0)
+        self._codes = F.pad(torch.full_like(codes, -1), self.margin, value=-1)
         self.waves = self._waves(network.wave(codes.shape[1:], codes.device), {_taps(conv) for conv in convolutions})
         self.steps: list[Step] = []
         self._affine: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -76,7 +72,7 @@ class WavefrontPlan:
 
     def codes(self) -> torch.Tensor:
         """The grid as it stands, int64, B h w."""
-        return self._codes[:, self.edge :, self.edge : self.edge + self.shape[2]]
+        return self._codes[:, self.edge :, self.edge : self.edge + self.shape[2]].index_select(1, self._rank)
 
     def add(self, step: Step) -> None:
         """Append a step."""
@@ -127,39 +123,10 @@ class WavefrontPlan:
         taps, codes = _taps(conv), self._codes.view(-1)
         return lambda wave: codes.index_select(0, wave.seen[taps]).view(-1, len(taps))
 
-    def wave_bias(self, bias: RelativeBias) -> WaveBias:
-        """Bias of a wave's positions towards all earlier ones (heads n m) and each towards itself (heads n)."""
-        shape, order = self.shape[1:], torch.cat([wave.positions for wave in self.waves])
-        latest: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-
-        def compute(wave: Wave) -> tuple[torch.Tensor, torch.Tensor]:
-            if wave.start not in latest:  # once for all the layers that share it
-                latest.clear()
-                itself = bias(wave.positions, wave.positions, shape).diagonal(dim1=1, dim2=2)
-                latest[wave.start] = bias(wave.positions, order[: wave.start], shape), itself
-            return latest[wave.start]
-
-        return compute
-
-    def add_attention(self, attention: WaveAttention, bias: WaveBias) -> None:
-        """Append attention to all earlier waves, whose keys and values are kept, and of each position to itself."""
-        batch, positions = self.shape[0], self.shape[1] * self.shape[2]
-        size = (batch, attention.num_heads, positions, attention.output.in_features // attention.num_heads)
-        keys, values = (attention.output.weight.new_zeros(size) for _ in range(2))
-
-        def step(x: torch.Tensor, wave: Wave) -> torch.Tensor:
-            query, key, value = attention.split(x.unflatten(0, (batch, -1)))
-            query = query / query.shape[-1] ** 0.5
-            before, itself = bias(wave)
-            before = query @ keys[:, :, : wave.start].mT + before
-            itself = (query * key).sum(-1) + itself
-            weights = torch.cat([before, itself.unsqueeze(-1)], dim=-1).softmax(-1)
-            attended = weights[..., :-1] @ values[:, :, : wave.start] + weights[..., -1:] * value
-            end = wave.start + len(wave.positions)
-            keys[:, :, wave.start : end], values[:, :, wave.start : end] = key, value
-            return attention.output(attended.transpose(1, 2).flatten(2).flatten(0, 1))
-
-        self.add(step)
+    def add_context(self, context: torch.Tensor) -> None:
+        """Append x + context (B C h w, rows in scan order) at the wave's positions."""
+        rows = F.pad(context, self.margin).movedim(1, -1).flatten(0, 2)
+        self.add(lambda x, wave: x + rows.index_select(0, wave.padded))
 
     def _flush_affine(self) -> None:
         if self._affine is not None:
@@ -173,14 +140,13 @@ class WavefrontPlan:
         device = self._codes.device
         samples = torch.arange(batch, device=device).unsqueeze(1)
         offsets = {taps: torch.tensor([r * stride + c for r, c in taps], device=device) for taps in kernels}
-        waves, start = [], 0
+        waves = []
         for t in time.unique().tolist():
             r, c = (time == t).nonzero().unbind(1)
             grid = samples * (height * width) + r * width + c
-            padded = samples * self._codes[0].numel() + (r + self.edge) * stride + c + self.edge
+            padded = samples * self._codes[0].numel() + (self._rank[r] + self.edge) * stride + c + self.edge
             seen = {taps: (padded.unsqueeze(2) + offset).flatten() for taps, offset in offsets.items()}
-            waves.append(Wave(grid.flatten(), padded.flatten(), seen, torch.stack([r, c], dim=1), start))
-            start += len(r)
+            waves.append(Wave(grid.flatten(), padded.flatten(), seen))
         return waves
 
 

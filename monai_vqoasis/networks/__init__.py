@@ -1,10 +1,10 @@
 """Networks, in plain PyTorch."""
 
+from monai_vqoasis.networks.gated_pixelcnn import GatedPixelCNN
 from monai_vqoasis.networks.masked_conv import MaskedCodeConv2d, MaskedConv2d
 from monai_vqoasis.networks.pixelcnn import PixelCNN
 from monai_vqoasis.networks.prior import CodePrior
 from monai_vqoasis.networks.residual import ResidualVQVAE
-from monai_vqoasis.networks.transformer import CodeTransformer
 from monai_vqoasis.networks.vector_quantizer import VectorQuantizer, VectorQuantizerOutput
 from monai_vqoasis.networks.vqvae import VQVAE, VectorQuantizedAutoencoder, VQVAEOutput
 from monai_vqoasis.networks.weights import load_weights
@@ -12,7 +12,7 @@ from monai_vqoasis.networks.weights import load_weights
 __all__ = [
     "VQVAE",
     "CodePrior",
-    "CodeTransformer",
+    "GatedPixelCNN",
     "MaskedCodeConv2d",
     "MaskedConv2d",
     "PixelCNN",

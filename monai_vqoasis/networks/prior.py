@@ -19,9 +19,10 @@ class CodePrior(nn.Module):
     """Autoregressive distribution p(codes) = prod_i p(code_i | codes before i) over grids of codes.
 
     A subclass maps codes (int64, B H W) to logits (B K H W), those of a position from codes before it alone. "Before"
-    is a matter of waves: the position (r, c) belongs to wave c + s r, with :attr:`slope` s, and sees earlier waves
-    only, so that the positions of a wave can be drawn together (``WavefrontSampler``). With s at least the width of the
-    grid a wave is one position and the order is raster order.
+    is a matter of waves: the position in column c of the i-th row to be scanned (:meth:`scan_order`) belongs to wave
+    c + s i, with :attr:`slope` s, and sees earlier waves only, so that the positions of a wave can be drawn together
+    (``WavefrontSampler``). With s at least the width of the grid a wave is one position; with rows scanned from the
+    top that is raster order.
 
     A trained prior knows its codebook: ``latent_shape`` and ``codebook_fingerprint`` are buffers that
     :meth:`pair_with` fills, that save and load with the weights, and that :meth:`check_paired_with` compares.
@@ -42,10 +43,15 @@ class CodePrior(nn.Module):
         taps = [tap for module in self.modules() if isinstance(module, MaskedConv2d) for tap in module.taps()]
         return max((c // -r + 1 for r, c in taps if r < 0), default=0)
 
+    def scan_order(self, height: int, device: torch.device | str | None = None) -> torch.Tensor:
+        """Rows of a grid in the order in which they are scanned: int64, H; here from the top."""
+        return torch.arange(height, device=device)
+
     def wave(self, shape: Sequence[int], device: torch.device | str | None = None) -> torch.Tensor:
         """Wave of each position of a grid of ``shape`` (H, W): int64, H W."""
         height, width = shape
-        return torch.arange(width, device=device) + self.slope * torch.arange(height, device=device).unsqueeze(1)
+        rank = self.scan_order(height, device).argsort()
+        return torch.arange(width, device=device) + self.slope * rank.unsqueeze(1)
 
     def pair_with(self, vqvae: VectorQuantizedAutoencoder, latent_shape: Sequence[int]) -> CodePrior:
         """Record whose codes, and which grid size (h, w), this prior is trained on; returns the prior."""

@@ -142,7 +142,7 @@ class ResidualVQVAE(VectorQuantizedAutoencoder):
 
 
 def _resample(image: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    return F.interpolate(image, tuple(size), mode="bicubic", antialias=True)
+    return F.interpolate(image.float(), tuple(size), mode="bicubic", antialias=True)
 
 
 def _centre(image: torch.Tensor, size: Sequence[int]) -> torch.Tensor:

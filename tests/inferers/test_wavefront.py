@@ -8,7 +8,7 @@ from monai_vqoasis.inferers.wavefront_layers import plan_layer
 from monai_vqoasis.inferers.wavefront_plan import WavefrontPlan
 from monai_vqoasis.networks import PixelCNN
 from tests.inferers.test_sampling import random_prior
-from tests.networks.test_transformer import randomized
+from tests.networks.test_gated_pixelcnn import randomized
 
 
 @pytest.mark.parametrize("shape", [(6, 7), (1, 9), (9, 1), (11, 4)])
@@ -40,11 +40,12 @@ def test_any_prior_that_can_be_built_is_sampled_exactly(architecture):
 
 
 @pytest.mark.parametrize(
-    "architecture", [{}, {"slope": 3}, {"slope": 9, "num_blocks": 3}, {"kernel_size": 3, "slope": 2}, {"num_heads": 1}]
+    "architecture",
+    [{}, {"dilations": (1, 2, 3)}, {"kernel_size": 3, "dilations": (4,)}, {"block_kernel_size": 5}, {"dilations": ()}],
 )
-@pytest.mark.parametrize("shape", [(7, 8), (5, 8), (1, 6)])
-def test_attention_is_sampled_exactly(architecture, shape):
-    prior = randomized(**{"num_blocks": 2, "conditions": {"slice_index": 4}, **architecture})
+@pytest.mark.parametrize("shape", [(7, 8), (6, 8), (1, 6)])
+def test_rows_scanned_from_the_middle_are_sampled_exactly(architecture, shape):
+    prior = randomized(**{"conditions": {"slice_index": 4}, **architecture})
     seeds = range(40)
     conditions = {"slice_index": [seed % 5 - 1 for seed in seeds]}
     given = torch.randint(-1, 5, (40, *shape))
