@@ -36,13 +36,13 @@ SMALL = {"channels": [32, 64, 128], "num_res_layers": 1, "num_res_channels": [32
 
 # name: (configs, what is set otherwise than in them)
 ENTRIES: Mapping[str, tuple[list[str], dict[str, object]]] = {
-    "ours": (["train.json"], {"network_def": RESIDUAL, **OURS}),
+    "ours": (["train.json"], {"vqvae_def": RESIDUAL, **OURS}),
     "original": (["train.json", "original.json"], {}),
     "original_corrected_book": (["train.json"], {}),
     "vector_quantize_pytorch": (
         ["train.json"],
         {
-            "network_def": RESIDUAL
+            "vqvae_def": RESIDUAL
             | {
                 "_target_": "peers.LucidrainsVQVAE",
                 "quantizer_kwargs": {
@@ -57,9 +57,9 @@ ENTRIES: Mapping[str, tuple[list[str], dict[str, object]]] = {
     ),
     "monai_tuned": (
         ["train.json"],
-        {"network_def": {"_target_": "peers.MONAIVQVAE", **EQUAL_BITS, **SMALL, "decay": 0.8}, **OURS},
+        {"vqvae_def": {"_target_": "peers.MONAIVQVAE", **EQUAL_BITS, **SMALL, "decay": 0.8}, **OURS},
     ),
-    "monai_defaults": (["train.json"], {"network_def": {"_target_": "peers.MONAIVQVAE", **EQUAL_BITS}}),
+    "monai_defaults": (["train.json"], {"vqvae_def": {"_target_": "peers.MONAIVQVAE", **EQUAL_BITS}}),
 }
 COLUMNS = ("psnr", "ssim", "psnr_brain", "codes_used", "perplexity", "perplexity_brain", "gmac", "seconds")
 
@@ -93,7 +93,7 @@ def measure(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str,
     parser = ConfigParser()
     parser.read_config([str(CONFIGS / config) for config in configs])
     parser.update(settings)
-    network = load_weights(parser.get_parsed_content("network_def"), folder / "model.pt")
+    network = load_weights(parser.get_parsed_content("vqvae_def"), folder / "model.pt")
     slices = load_slices(arguments.dataset_dir or CONFIGS.parent / "data" / "demo_cohort", "validate")
     reconstructions, codes = code_slices(network, slices)
     columns, _ = slice_fidelity(slices, reconstructions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from monai.utils import convert_to_tensor
@@ -20,8 +20,15 @@ def prepare_image_batch(
 
 
 def prepare_codes_batch(
-    batch: Mapping[str, torch.Tensor], device: torch.device | None = None, non_blocking: bool = False, **kwargs: object
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Stage 2: the codes are input and target."""
-    codes = torch.as_tensor(batch["codes"]).to(device=device, non_blocking=non_blocking, **kwargs)
-    return codes, codes
+    batch: Mapping[str, torch.Tensor],
+    device: torch.device | None = None,
+    non_blocking: bool = False,
+    conditions: Iterable[str] = (),
+    **kwargs: object,
+) -> tuple[torch.Tensor, torch.Tensor, tuple, dict[str, torch.Tensor]]:
+    """Stage 2: the codes are input and target, and the prior is told the ``conditions`` of the batch, by name."""
+    codes, *values = (
+        torch.as_tensor(batch[key]).to(device=device, non_blocking=non_blocking, **kwargs)
+        for key in ("codes", *conditions)
+    )
+    return codes, codes, (), dict(zip(conditions, values, strict=True))

@@ -10,7 +10,7 @@ from ignite.engine import Events
 from monai.engines import SupervisedTrainer, Trainer
 from monai.utils.enums import CommonKeys as Keys
 
-from monai_vqoasis.data import EpochSampler, OASISSliceDataset
+from monai_vqoasis.data import CodeDataset, EpochSampler, OASISSliceDataset
 from monai_vqoasis.errors import InputError, NonFiniteLossError
 
 __all__ = ["StageTrainer"]
@@ -23,8 +23,8 @@ class StageTrainer(SupervisedTrainer):
 
     A non-finite loss stops the run before the step; gradients can be clipped; mixed precision follows the device; a
     state (epoch, iteration, scaler, random numbers) is saved and resumed at any iteration, the order of the data and
-    their random transforms included where the loader uses an :class:`EpochSampler` and an
-    :class:`OASISSliceDataset`.
+    their random transforms included where the loader uses an :class:`EpochSampler` and a dataset that is told its
+    ``epoch`` (:class:`OASISSliceDataset`, :class:`CodeDataset`).
 
     Args:
         max_grad_norm: largest total gradient norm; None does not clip.
@@ -43,7 +43,7 @@ class StageTrainer(SupervisedTrainer):
         if isinstance(sampler, EpochSampler):
             self.add_event_handler(Events.EPOCH_STARTED, self._set_sampler_epoch, sampler)
         dataset = getattr(self.data_loader, "dataset", None)
-        if isinstance(dataset, OASISSliceDataset):
+        if hasattr(dataset, "epoch"):
             self.add_event_handler(Events.EPOCH_STARTED, self._set_dataset_epoch, dataset)
         self.add_event_handler(Events.ITERATION_STARTED, self._restore_random_state)
 
@@ -99,7 +99,7 @@ class StageTrainer(SupervisedTrainer):
         sampler.epoch = self.state.epoch
         sampler.start = self._position() * self.data_loader.batch_size
 
-    def _set_dataset_epoch(self, engine: StageTrainer, dataset: OASISSliceDataset) -> None:
+    def _set_dataset_epoch(self, engine: StageTrainer, dataset: OASISSliceDataset | CodeDataset) -> None:
         dataset.epoch = self.state.epoch
 
     def _restore_random_state(self, engine: StageTrainer) -> None:

@@ -1,6 +1,6 @@
 """How a trained network is used."""
 
-from monai_vqoasis.inferers.codes import encode_slices
+from monai_vqoasis.inferers.codes import encode_slices, encode_variants
 from monai_vqoasis.inferers.likelihood import bits_per_code
 from monai_vqoasis.inferers.reconstruction import ReconstructionInferer
 from monai_vqoasis.inferers.sampling import AncestralSampler, draw_codes
@@ -14,5 +14,6 @@ __all__ = [
     "bits_per_code",
     "draw_codes",
     "encode_slices",
+    "encode_variants",
     "plan_layer",
 ]

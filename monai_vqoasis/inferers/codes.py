@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from monai_vqoasis.networks import VectorQuantizedAutoencoder
 
-__all__ = ["encode_slices"]
+__all__ = ["encode_slices", "encode_variants"]
 
 
 @torch.no_grad()
@@ -42,3 +42,28 @@ def encode_slices(
         for row, case, index in zip(codes, batch["case"], batch["slice_index"], strict=True):
             items.append({"codes": row, "case": case, "slice_index": int(index)})
     return items
+
+
+def encode_variants(
+    vqvae: VectorQuantizedAutoencoder,
+    dataset: Dataset,
+    num_variants: int,
+    device: torch.device | str = "cpu",
+    batch_size: int = 8,
+) -> list[list[dict[str, object]]]:
+    """Encode a dataset several times, each time as its random transforms make it in another epoch.
+
+    Args:
+        vqvae: a trained stage 1.
+        dataset: slices with random transforms, which its attribute ``epoch`` seeds (``OASISSliceDataset``).
+        num_variants: how many times.
+        device: where to compute.
+        batch_size: slices at a time.
+
+    Returns:
+        For each variant what :func:`encode_slices` returns.
+    """
+    variants = []
+    for dataset.epoch in range(num_variants):
+        variants.append(encode_slices(vqvae, dataset, device, batch_size))
+    return variants
