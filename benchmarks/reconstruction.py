@@ -5,129 +5,109 @@ What counts is the best epoch on the validation section.
 
     python benchmarks/reconstruction.py [--dataset_dir <dataset_dir>] [--epochs 20] [--entries ours original]
 
-Needs the extra ``benchmarks``. Stopped, it goes on where it was when the command is given again.
+Needs the extra ``benchmarks``. Stopped, it goes on where it was when the command is given again, and the table holds
+all entries that lie in the output folder.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import json
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigParser
 from torch.utils.flop_counter import FlopCounterMode
+from trainings import CONFIGS, curve, keep, parse_arguments, show, train, wanting
 
 from monai_vqoasis.evaluation import book_usage, code_histograms, code_slices, load_slices, slice_fidelity
 from monai_vqoasis.networks import load_weights
 
-CONFIGS = Path(__file__).resolve().parents[1] / "bundle" / "configs"
 EQUAL_BITS = {"num_embeddings": 256, "embedding_dim": 64}
-RESIDUAL = {
-    "_target_": "monai_vqoasis.networks.ResidualVQVAE",
-    "num_embeddings": 256,
-    "embedding_dim": 16,
-}
-OURS = {"learning_rate": 2e-3, "cosine_decay": True, "warmup_steps": 50}
 SMALL = {"channels": [32, 64, 128], "num_res_layers": 1, "num_res_channels": [32, 64, 128]}
+
+
+def network(target: str, **arguments: object) -> dict[str, object]:
+    """Setting for a network of this package (a class name) or of ``peers``."""
+    return {"network_def": {"_target_": target if "." in target else f"monai_vqoasis.networks.{target}", **arguments}}
+
+
+def ours(**arguments: object) -> dict[str, object]:
+    """Setting for this project's network, otherwise than in train.json."""
+    return network("ResidualVQVAE", field_of_view=[176, 208], **arguments)
+
 
 # name: (configs, what is set otherwise than in them)
 ENTRIES: Mapping[str, tuple[list[str], dict[str, object]]] = {
-    "ours": (["train.json"], {"vqvae_def": RESIDUAL, **OURS}),
+    "ours": (["train.json"], {}),
     "original": (["train.json", "original.json"], {}),
-    "original_corrected_book": (["train.json"], {}),
+    # with this project's rate schedule and mirrored slices too
+    "original_corrected_book": (["train.json"], {**network("VQVAE"), "learning_rate": 1e-3}),
     "vector_quantize_pytorch": (
         ["train.json"],
-        {
-            "vqvae_def": RESIDUAL
-            | {
-                "_target_": "peers.LucidrainsVQVAE",
-                "quantizer_kwargs": {
-                    "decay": 0.99,
-                    "kmeans_init": True,
-                    "threshold_ema_dead_code": 2,
-                    "commitment_weight": 0.25,
-                },
+        network(
+            "peers.LucidrainsVQVAE",
+            num_embeddings=256,
+            embedding_dim=16,
+            field_of_view=[176, 208],
+            quantizer_kwargs={
+                "decay": 0.99,
+                "kmeans_init": True,
+                "threshold_ema_dead_code": 2,
+                "commitment_weight": 0.25,
             },
-            **OURS,
-        },
+        ),
     ),
-    "monai_tuned": (
+    "monai_tuned": (["train.json"], network("peers.MONAIVQVAE", **EQUAL_BITS, **SMALL, decay=0.8)),
+    "monai_defaults": (["train.json"], {**network("peers.MONAIVQVAE", **EQUAL_BITS), "learning_rate": 1e-3}),
+    # one thing at a time, from a network whose encoder is as deep as its decoder
+    "balanced": (["train.json"], {**ours(encoder_blocks=[1, 2], decoder_blocks=[2, 3]), "mirror_prob": 0.0}),
+    "balanced_dim_8": (
         ["train.json"],
-        {"vqvae_def": {"_target_": "peers.MONAIVQVAE", **EQUAL_BITS, **SMALL, "decay": 0.8}, **OURS},
+        {**ours(encoder_blocks=[1, 2], decoder_blocks=[2, 3], embedding_dim=8), "mirror_prob": 0.0},
     ),
-    "monai_defaults": (["train.json"], {"vqvae_def": {"_target_": "peers.MONAIVQVAE", **EQUAL_BITS}}),
+    "balanced_rate_4e-3": (
+        ["train.json"],
+        {**ours(encoder_blocks=[1, 2], decoder_blocks=[2, 3]), "mirror_prob": 0.0, "learning_rate": 4e-3},
+    ),
+    "deeper_decoder": (["train.json"], {**ours(encoder_blocks=[1, 1], decoder_blocks=[2, 4]), "mirror_prob": 0.0}),
+    "shifted": (["train.json"], {"max_shift": 4}),
+    "shifted_coarse": (["train.json"], {**ours(encoder_blocks=[1, 1], decoder_blocks=[2, 5]), "max_shift": 4}),
 }
+PEERS = list(ENTRIES)[: list(ENTRIES).index("balanced")]
 COLUMNS = ("psnr", "ssim", "psnr_brain", "codes_used", "perplexity", "perplexity_brain", "gmac", "seconds")
 
 
-def train(name: str, arguments: argparse.Namespace) -> Path:
-    """Train an entry, or train it on, and return its folder."""
-    configs, settings = ENTRIES[name]
-    folder = arguments.output_dir / name
-    workflow = ConfigWorkflow(
-        [str(CONFIGS / config) for config in configs],
-        logging_file=False,
-        workflow_type="train",
-        **settings,
-        **({"dataset_dir": str(arguments.dataset_dir)} if arguments.dataset_dir else {}),
-        ckpt_dir=str(folder),
-        output_dir=str(folder),
-        max_epochs=arguments.epochs,
-        roi_size=arguments.roi_size,
-        seed=arguments.seed,
-        resume=(folder / "checkpoint.pt").is_file(),
-    )
-    workflow.initialize()
-    workflow.run()
-    workflow.finalize()
-    return folder
-
-
-def measure(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str, float]:
+def measure(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str, object]:
     """The best weights of an entry on the validation section."""
     configs, settings = ENTRIES[name]
     parser = ConfigParser()
     parser.read_config([str(CONFIGS / config) for config in configs])
     parser.update(settings)
-    network = load_weights(parser.get_parsed_content("vqvae_def"), folder / "model.pt")
+    network = load_weights(parser.get_parsed_content("network_def"), folder / "model.pt")
     slices = load_slices(arguments.dataset_dir or CONFIGS.parent / "data" / "demo_cohort", "validate")
     reconstructions, codes = code_slices(network, slices)
     columns, _ = slice_fidelity(slices, reconstructions)
     used = book_usage(code_histograms(codes, slices, network))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.rand(1, 1, 256, 256))
-    epochs = list(csv.DictReader((folder / "metrics.csv").open()))
     return {
         **{metric: float(columns[metric].mean()) for metric in ("psnr", "ssim", "psnr_brain")},
         **{key: used[key] for key in ("codes_used", "perplexity", "perplexity_brain")},
         "gmac": counter.get_total_flops() / 2e9,
         "parameters": sum(p.numel() for p in network.parameters()),
-        "seconds": sum(float(row["seconds"]) for row in epochs),
-        "epochs": len(epochs),
+        **curve(folder, "psnr"),
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset_dir", type=Path, help="slices; without it the demo cohort")
-    parser.add_argument("--entries", nargs="+", choices=ENTRIES, default=list(ENTRIES))
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--roi_size", type=int, nargs=2, default=[176, 208], help="middle of the slices to train on")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output_dir", type=Path, default=Path("benchmark_reconstruction"))
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    results = {}
+    arguments = parse_arguments(__doc__, ENTRIES, PEERS, epochs=20)
     for name in arguments.entries:
-        results[name] = measure(name, train(name, arguments), arguments)
-        (arguments.output_dir / "reconstruction.json").write_text(json.dumps(results, indent=4) + "\n")
-        print("".join(f"{column:>18}" for column in ("entry", *COLUMNS)))
-        for entry, row in results.items():
-            print(f"{entry:>18.18}" + "".join(f"{row[column]:>18.4g}" for column in COLUMNS))
+        folder = arguments.output_dir / name
+        if wanting(folder, arguments):
+            train(*ENTRIES[name], folder, arguments)
+            keep(measure(name, folder, arguments), folder, arguments)
+        show(ENTRIES, COLUMNS, arguments)
 
 
 if __name__ == "__main__":

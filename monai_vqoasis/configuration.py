@@ -26,6 +26,7 @@ __all__ = [
     "check_config_keys",
     "initialize",
     "keep_freed_memory",
+    "read_booleans",
     "report",
     "short_errors",
 ]
@@ -37,6 +38,7 @@ def initialize(seed: int) -> None:
     """First step of every config: short errors, known keys only, a seed for Python, numpy and torch."""
     short_errors()
     check_config_keys()
+    read_booleans()
     keep_freed_memory()
     set_determinism(seed=seed)
 
@@ -74,6 +76,30 @@ def check_config_keys() -> None:
             near = difflib.get_close_matches(key, read & settings.keys() or settings, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else f"it reads {', '.join(sorted(read & settings.keys()))}."
             raise InputError(f"unknown config key {key}: nothing in this config reads it; {hint}")
+
+
+def read_booleans() -> None:
+    """Make ``--resume true`` and ``--resume false`` what they say: Fire reads a capital True only, the rest as text.
+
+    Raises:
+        InputError: naming the key that is to be true or false and is neither.
+    """
+    parser = _calling(ConfigParser)
+    if parser is None:
+        return
+    settings, _ = _bundle_keys(bundle_root())
+    words = {"true": True, "false": False}
+    texts = {
+        key: value
+        for key, value in parser.get().items()
+        if isinstance(value, str) and any(isinstance(default, bool) for default in settings.get(key, ()))
+    }
+    for key, value in texts.items():
+        if value.lower() not in words:
+            raise InputError(f"{key} must be true or false, got {value!r}.")
+        parser[key] = words[value.lower()]
+    if texts:
+        parser.parse(True)
 
 
 def short_errors() -> None:

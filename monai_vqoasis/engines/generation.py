@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -39,9 +39,10 @@ class SliceGenerator:
         seed: of the first slice; the next has the next.
         image_size: size (H, W) that slices are padded to, with background, or cropped to, about their centre.
         output_dir: folder to write to.
+        conditions: of the prior: a value for all slices, or one for each; None where one is not given.
 
     Raises:
-        InputError: if the prior belongs to another VQ-VAE, or a number is not positive.
+        InputError: if the prior belongs to another VQ-VAE or does not know a condition, or a number is not positive.
     """
 
     def __init__(
@@ -54,10 +55,21 @@ class SliceGenerator:
         batch_size: int = 16,
         seed: int = 0,
         image_size: Sequence[int] = (256, 256),
+        conditions: Mapping[str, int | Sequence[int] | None] | None = None,
     ) -> None:
         if num_samples < 1 or batch_size < 1:
             raise InputError(f"num_samples and batch_size must be positive, got {num_samples} and {batch_size}.")
         prior.check_paired_with(vqvae)
+        self.conditions = {
+            name: [value] * num_samples if isinstance(value, int) else list(value)
+            for name, value in (conditions or {}).items()
+            if value is not None
+        }
+        for name, values in self.conditions.items():
+            if len(values) != num_samples:
+                raise InputError(f"{name} must have a value for each of {num_samples} samples, got {len(values)}.")
+            for value in set(values):
+                prior.check_conditions({name: value})
         self.vqvae = vqvae
         self.prior = prior
         self.sampler = sampler
@@ -85,6 +97,8 @@ class SliceGenerator:
         """The slices one after the other, 1 H W in [0, 1] on the CPU."""
         latent_shape = self.prior.latent_shape.tolist()
         for start in range(0, len(self.seeds), self.batch_size):
-            codes = self.sampler(self.prior, latent_shape, self.seeds[start : start + self.batch_size])
+            batch = slice(start, start + self.batch_size)
+            conditions = {name: values[batch] for name, values in self.conditions.items()}
+            codes = self.sampler(self.prior, latent_shape, self.seeds[batch], conditions=conditions)
             for image in self.vqvae.decode(codes).clamp(0, 1).cpu():
                 yield convert_to_tensor(self.resize(image), track_meta=False)

@@ -37,7 +37,9 @@ class StageTrainer(SupervisedTrainer):
         super().__init__(**kwargs)
         self.max_grad_norm = max_grad_norm
         # bfloat16 has the range of float32: nothing to scale
-        self.scaler = torch.amp.GradScaler(self.state.device.type, enabled=self.amp and self.state.device.type == "cuda")
+        self.scaler = torch.amp.GradScaler(
+            self.state.device.type, enabled=self.amp and self.state.device.type == "cuda"
+        )
         self._random_state: torch.Tensor | None = None
         sampler = getattr(self.data_loader, "sampler", None)
         if isinstance(sampler, EpochSampler):

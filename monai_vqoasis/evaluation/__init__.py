@@ -9,6 +9,7 @@ from monai_vqoasis.evaluation.codes import (
     code_histograms,
     decode_book,
 )
+from monai_vqoasis.evaluation.conditions import ConditionsSection
 from monai_vqoasis.evaluation.generation import GenerationSection
 from monai_vqoasis.evaluation.pair import describe, load_prior, prior_bits
 from monai_vqoasis.evaluation.rate import RateSection
@@ -32,6 +33,7 @@ __all__ = [
     "CodeHistograms",
     "CodedSlices",
     "CodesSection",
+    "ConditionsSection",
     "GenerationSection",
     "Picture",
     "RateSection",

@@ -174,7 +174,8 @@ def code_slices(
 def draw_slices(generator: SliceGenerator) -> SliceSet:
     """All slices of a generator."""
     drawn = [to_bytes(image) for image in tqdm(generator, desc="drawing samples", unit="slice", disable=None)]
-    return SliceSet(torch.stack(drawn), [f"seed {seed}" for seed in generator.seeds], [-1] * len(drawn))
+    indices = generator.conditions.get("slice_index", [-1] * len(drawn))
+    return SliceSet(torch.stack(drawn), [f"seed {seed}" for seed in generator.seeds], indices)
 
 
 def _each(transform: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> torch.Tensor:

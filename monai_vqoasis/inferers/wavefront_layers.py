@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from monai_vqoasis.inferers.wavefront_plan import Wave, WavefrontPlan, bias_of
+from monai_vqoasis.inferers.wavefront_plan import WavefrontPlan, bias_of
 from monai_vqoasis.networks import GatedPixelCNN, MaskedCodeConv2d, MaskedConv2d, PixelCNN
 from monai_vqoasis.networks.gated_pixelcnn import ChannelNorm, CodeStem, GatedActivation, GatedBlock
 from monai_vqoasis.networks.pixelcnn import PixelCNNBlock

@@ -125,13 +125,15 @@ class GatedPixelCNN(CodePrior):
         conditions: Mapping[str, int] | None = None,
         condition_dropout: float = 0.2,
     ) -> None:
-        super().__init__(num_embeddings)
+        super().__init__(num_embeddings, conditions)
         self.shape = tuple(shape)
         self.condition_dropout = condition_dropout
         self.stem = CodeStem(num_embeddings, embedding_dim, channels, kernel_size)
         self.row = nn.Embedding(shape[0], channels)
         self.column = nn.Embedding(shape[1], channels)
-        self.conditions = nn.ModuleDict({name: nn.Embedding(n, channels) for name, n in (conditions or {}).items()})
+        self.conditions = nn.ModuleDict(
+            {name: nn.Embedding(values, channels) for name, values in self.condition_values.items()}
+        )
         for embedding in (self.row, self.column, *self.conditions.values()):
             nn.init.normal_(embedding.weight, std=0.1)
         self.blocks = nn.Sequential(

@@ -56,8 +56,7 @@ class MaskedConv2d(nn.Conv2d):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Map ``input`` (B C H W) to B out_channels H W."""
-        input = F.pad(input, self.margin) if self.edge else input
-        return self._conv_forward(input, self.weight * self.mask, self.bias)
+        return self._conv_forward(F.pad(input, self.margin), self.weight * self.mask, self.bias)
 
     def taps(self) -> list[tuple[int, int]]:
         """Offsets (rows, columns) that the kernel sees, in raster order, the position itself being (0, 0)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -27,13 +27,18 @@ class CodePrior(nn.Module):
     A trained prior knows its codebook: ``latent_shape`` and ``codebook_fingerprint`` are buffers that
     :meth:`pair_with` fills, that save and load with the weights, and that :meth:`check_paired_with` compares.
 
+    A prior may have conditions, integers that are known of a slice: its forward pass takes those of a batch by name
+    (int64, B, -1 where not known).
+
     Args:
         num_embeddings: number of codes K.
+        conditions: number of values of each condition, by name.
     """
 
-    def __init__(self, num_embeddings: int) -> None:
+    def __init__(self, num_embeddings: int, conditions: Mapping[str, int] | None = None) -> None:
         super().__init__()
         self.num_embeddings = num_embeddings
+        self.condition_values = dict(conditions or {})
         self.register_buffer("latent_shape", torch.zeros(2, dtype=torch.int64))
         self.register_buffer("codebook_fingerprint", torch.zeros(32, dtype=torch.uint8))
 
@@ -52,6 +57,19 @@ class CodePrior(nn.Module):
         height, width = shape
         rank = self.scan_order(height, device).argsort()
         return torch.arange(width, device=device) + self.slope * rank.unsqueeze(1)
+
+    def check_conditions(self, conditions: Mapping[str, int]) -> None:
+        """Make sure that this prior knows ``conditions``, names with values.
+
+        Raises:
+            InputError: naming the condition that it has not, or the values that one may have.
+        """
+        for name, value in conditions.items():
+            if name not in self.condition_values:
+                known = ", ".join(self.condition_values) or "none"
+                raise InputError(f"this prior has no condition {name}; it has {known}.")
+            if not -1 <= value < self.condition_values[name]:
+                raise InputError(f"{name} must be 0 to {self.condition_values[name] - 1}, got {value}.")
 
     def pair_with(self, vqvae: VectorQuantizedAutoencoder, latent_shape: Sequence[int]) -> CodePrior:
         """Record whose codes, and which grid size (h, w), this prior is trained on; returns the prior."""

@@ -18,11 +18,29 @@ from jsonschema import validate
 from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow, load, verify_net_in_out
 from PIL import Image
 
-from monai_vqoasis.networks import VQVAE
+from monai_vqoasis.networks import ResidualVQVAE
 from tests.conftest import CONFIGS, write_slices
 
-NETWORK = {"encoder_channels": [4, 8, 8], "decoder_channels": [8, 8, 4], "embedding_dim": 8, "num_embeddings": 16}
-PRIOR = {"prior_channels": 8, "prior_hidden_channels": 4, "prior_num_blocks": 1}
+SMALL = {
+    "channels": [4, 8],
+    "encoder_blocks": [0, 1],
+    "decoder_blocks": [0, 1],
+    "embedding_dim": 4,
+    "num_embeddings": 16,
+}
+NETWORK = {"network_def": {"_target_": "monai_vqoasis.networks.ResidualVQVAE", **SMALL}}
+PRIOR = {
+    "prior_def": {
+        "_target_": "monai_vqoasis.networks.GatedPixelCNN",
+        "num_embeddings": 16,
+        "shape": [8, 8],
+        "channels": 8,
+        "hidden_channels": 4,
+        "dilations": [1],
+        "conditions": {"slice_index": 3, "cdr": 5},
+    }
+}
+STAGE_2 = {"vqvae_def": NETWORK["network_def"], "network_def": PRIOR["prior_def"]}
 SHORT = {"max_epochs": 20, "learning_rate": 0.005, "roi_size": [40, 48], "batch_size": 4}
 
 
@@ -45,9 +63,10 @@ def trained(tmp_path_factory):
     root = tmp_path_factory.mktemp("bundle")
     where = {"dataset_dir": write_slices(root / "slices", {"train": [1, 2, 5, 6, 7], "validate": [3], "test": [4]})}
     where["ckpt_dir"] = root / "models"
+    (root / "cases.csv").write_text("case,cdr\ncase_001,0\ncase_002,0.5\ncase_005,1\ncase_006,\n")
     for config, settings in (
-        ("train.json", {**NETWORK, "codebook_decay": 0.8, "cosine_decay": True, "mirror_prob": 0.5, "max_shift": 4}),
-        ("train_prior.json", {**NETWORK, **PRIOR}),
+        ("train.json", {**NETWORK, "network_def#decay": 0.8, "max_shift": 4, "resume": "false"}),
+        ("train_prior.json", {**STAGE_2, "num_variants": 3, "cases_path": root / "cases.csv"}),
     ):
         output = root / config.removesuffix(".json")
         result = run(config, "training", cwd=root, **where, **settings, **SHORT, output_dir=output)
@@ -89,14 +108,14 @@ def test_pngs_are_reconstructed_in_their_own_format(trained, tmp_path):
     network = load_network(where)
     for path in section.iterdir():
         image = torch.from_numpy(np.array(Image.open(path))).float()[None, None] / 255
-        expected = (network(image).clamp(0, 1)[0, 0] * 255).round().byte().numpy()
+        expected = (network(image)[0, 0] * 255).round().byte().numpy()
         written = np.asarray(Image.open(tmp_path / "out" / path.name.replace(".nii.png", "_reconstruction.png")))
         assert np.abs(written.astype(int) - expected).max() <= 1
     assert (tmp_path / "out" / "reconstructions.png").exists()
 
 
 def load_network(where):
-    network = VQVAE(**NETWORK)
+    network = ResidualVQVAE(**SMALL)
     network.load_state_dict(torch.load(where["ckpt_dir"] / "model.pt", weights_only=True))
     return network.eval().requires_grad_(False)
 
@@ -120,14 +139,19 @@ def test_a_volume_is_reconstructed_slice_by_slice_in_its_own_grid(trained, tmp_p
     # in RAS the volume's axes are (last, reversed; first; second): its axial slices run along the second
     network = load_network(where)
     axial = torch.from_numpy(volume[:, 2, ::-1].T.copy()).float()[None, None] / 900
-    expected = network(axial).clamp(0, 1)[0, 0].numpy() * 900
+    expected = network(axial)[0, 0].numpy() * 900
     assert np.abs(np.asarray(written.dataobj)[:, 2, ::-1].T - expected).max() <= 1
 
 
 def test_a_seed_generates_the_same_slice_however_many_are_drawn(trained, tmp_path):
     _, where = trained
     settings = {"ckpt_dir": where["ckpt_dir"], "image_size": [64, 64], **NETWORK, **PRIOR}
-    for name, more in (("a", {"num_samples": 3, "seed": 5}), ("b", {"num_samples": 5, "seed": 4, "batch_size": 2})):
+    runs = {
+        "a": {"num_samples": 3, "seed": 5},
+        "b": {"num_samples": 5, "seed": 4, "batch_size": 2},
+        "c": {"num_samples": 3, "seed": 5, "slice_index": 2, "cdr": 0.5},
+    }
+    for name, more in runs.items():
         result = run("generate.json", cwd=tmp_path, output_dir=name, **settings, **more)
         assert result.returncode == 0, result.stdout + result.stderr
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["generated.png"] + [
@@ -137,6 +161,15 @@ def test_a_seed_generates_the_same_slice_however_many_are_drawn(trained, tmp_pat
     assert np.array_equal(*pixels.values())
     assert pixels["a/generated_seed_6.png"].shape == (64, 64)
     assert not np.array_equal(pixels["a/generated_seed_6.png"], Image.open(tmp_path / "a/generated_seed_7.png"))
+    assert any(
+        not np.array_equal(Image.open(tmp_path / "a" / name), Image.open(tmp_path / "c" / name))
+        for name in (f"generated_seed_{s}.png" for s in (5, 6, 7))
+    )
+    for condition, message in (({"cdr": 0.7}, "CDR must be one of 0, 0.5, 1, 2, 3"), ({"slice_index": 3}, "0 to 2")):
+        result = run("generate.json", cwd=tmp_path, output_dir="d", **settings, **condition)
+        assert result.returncode == 1
+        assert message in result.stderr.splitlines()[-1]
+        assert not (tmp_path / "d").exists()
 
 
 def test_evaluation_writes_report_numbers_and_slices(trained, tmp_path):
@@ -171,7 +204,7 @@ def test_evaluation_without_a_prior_leaves_its_sections_out_and_says_so(trained,
 
 def test_a_prior_of_another_codebook_is_refused(trained, tmp_path):
     _, where = trained
-    torch.save(VQVAE(**NETWORK).state_dict(), tmp_path / "other.pt")
+    torch.save(ResidualVQVAE(**SMALL).state_dict(), tmp_path / "other.pt")
     settings = {"ckpt_dir": where["ckpt_dir"], "model_path": "other.pt", **NETWORK, **PRIOR, "output_dir": "out"}
     result = run("generate.json", cwd=tmp_path, **settings)
     assert result.returncode == 1
@@ -186,7 +219,8 @@ def test_a_prior_of_another_codebook_is_refused(trained, tmp_path):
         ("train.json", {"num_samples": 3}, "unknown config key num_samples"),
         ("generate.json", {"temprature": 3}, "did you mean temperature?"),
         ("train.json", {"dataset_dir": "/nowhere"}, "/nowhere: no such folder"),
-        ("train.json", {"resume": True}, "checkpoint.pt: no checkpoint to resume from"),
+        ("train.json", {"resume": "true"}, "checkpoint.pt: no checkpoint to resume from"),
+        ("train.json", {"amp": "maybe"}, "amp must be true or false, got 'maybe'"),
         ("train_prior.json", {}, "model.pt: no trained weights there"),
         ("inference.json", {}, "model.pt: no trained weights there"),
     ],
@@ -238,10 +272,10 @@ def test_ctrl_c_leaves_a_checkpoint_to_resume_from(tmp_path):
 )
 def test_bundle_properties_are_satisfied(trained, config, workflow_type):
     _, where = trained
-    settings = {**where, **NETWORK, **(PRIOR if "prior" in config else {})}
+    settings = {**where, **(STAGE_2 if "prior" in config else NETWORK)}
     if config == "inference.json":
         settings["dataset_dir"] = where["dataset_dir"] / "keras_png_slices_test"
-    settings = {key: value if isinstance(value, list) else str(value) for key, value in settings.items()}
+    settings = {key: value if isinstance(value, dict) else str(value) for key, value in settings.items()}
     settings |= {key: int(value) for key, value in settings.items() if isinstance(value, str) and value.isdigit()}
     workflow = ConfigWorkflow(str(CONFIGS / config), workflow_type=workflow_type, logging_file=False, **settings)
     workflow.initialize()
@@ -273,7 +307,7 @@ def test_the_original_overlay_is_the_original():
     rates = []
     for index in range(3):
         parser = ConfigParser()
-        parser.read_config([str(CONFIGS / "train_prior.json"), str(CONFIGS / "original.json")])
+        parser.read_config([str(CONFIGS / "train_prior.json"), str(CONFIGS / "original_prior.json")])
         parser["learning_rate_index"] = index
         rates.append(parser.get_parsed_content("learning_rate"))
         assert (parser.get_parsed_content("max_epochs"), parser.get_parsed_content("batch_size")) == (600, 32)
@@ -287,9 +321,11 @@ def test_weights_load_by_name_into_the_configs_network(trained, tmp_path):
     (tmp_path / "vqoasis").mkdir()
     (tmp_path / "vqoasis" / "configs").symlink_to(CONFIGS)
     (tmp_path / "vqoasis" / "models").symlink_to(where["ckpt_dir"])
-    network = load("vqoasis", bundle_dir=tmp_path, source="github", device="cpu", net_override=NETWORK)
+    network = load("vqoasis", bundle_dir=tmp_path, source="github", device="cpu", net_override=SMALL).eval()
+    assert network.field_of_view == (176, 208)
+    network.field_of_view = None
     image = torch.rand(1, 1, 40, 48)
-    assert torch.equal(network.eval()(image), load_network(where)(image))
+    assert torch.equal(network(image), load_network(where)(image))
 
 
 def test_metadata_have_what_the_schema_asks_for():

@@ -146,10 +146,15 @@ def test_gradients_are_clipped(tmp_path):
     assert norms[1] <= 1e-3 * 1.001
 
 
-def test_mixed_precision_is_for_cuda(tmp_path, caplog):
-    rig = Rig(tmp_path, max_epochs=1, amp=True)
-    assert "float32 on cpu" in caplog.text
-    assert len(rig.run().losses) == 3
+def test_mixed_precision_on_a_cpu_is_bfloat16_around_float32_weights(tmp_path):
+    exact, mixed = (Rig(tmp_path / str(amp), max_epochs=3, amp=amp) for amp in (False, True))
+    seen = []
+    mixed.network.encoder[0].register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    losses = [torch.tensor(rig.run().losses) for rig in (exact, mixed)]
+    assert set(seen[:3]) == {torch.bfloat16}
+    assert all(parameter.dtype == torch.float32 for parameter in mixed.network.parameters())
+    torch.testing.assert_close(*losses, rtol=0.1, atol=1e-3)
+    assert not torch.equal(*losses)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

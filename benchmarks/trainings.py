@@ -1,0 +1,87 @@
+"""What the benchmarks that train have in common: the bundle's configs with other settings, and a table of results."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from monai.bundle import ConfigWorkflow
+
+CONFIGS = Path(__file__).resolve().parents[1] / "bundle" / "configs"
+
+
+def parse_arguments(
+    description: str | None, entries: Iterable[str], default: Sequence[str], epochs: int
+) -> argparse.Namespace:
+    """Command line of a benchmark; its name is the name of the script."""
+    name = Path(str(__import__("__main__").__file__)).stem
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset_dir", type=Path, help="slices; without it the demo cohort")
+    parser.add_argument("--entries", nargs="+", choices=list(entries), default=list(default))
+    parser.add_argument("--epochs", type=int, default=epochs)
+    parser.add_argument("--roi_size", type=int, nargs=2, default=[176, 208], help="middle of the slices to train on")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--amp", action="store_true", help="train in mixed precision")
+    parser.add_argument("--output_dir", type=Path, default=Path(f"benchmark_{name}"))
+    parser.add_argument("--set", dest="settings", type=json.loads, default={}, help="further settings, JSON")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    return parser.parse_args()
+
+
+def train(configs: Sequence[str], settings: Mapping[str, object], folder: Path, arguments: argparse.Namespace) -> None:
+    """Train with the bundle's ``configs`` in ``folder``, or train on."""
+    given = {"dataset_dir": str(arguments.dataset_dir)} if arguments.dataset_dir else {}
+    workflow = ConfigWorkflow(
+        [str(CONFIGS / config) for config in configs],
+        logging_file=False,
+        workflow_type="train",
+        **{**settings, **arguments.settings},
+        **given,
+        ckpt_dir=str(folder),
+        output_dir=str(folder),
+        max_epochs=arguments.epochs,
+        roi_size=arguments.roi_size,
+        seed=arguments.seed,
+        amp=arguments.amp,
+        resume=any(folder.glob("checkpoint*.pt")),
+    )
+    workflow.initialize()
+    workflow.run()
+    workflow.finalize()
+
+
+def wanting(folder: Path, arguments: argparse.Namespace) -> bool:
+    """Whether a folder has no result of this many epochs."""
+    result = folder / "result.json"
+    return not result.is_file() or json.loads(result.read_text())["max_epochs"] != arguments.epochs
+
+
+def curve(folder: Path, metric: str) -> dict[str, object]:
+    """A validation metric after each epoch, and how long all epochs took."""
+    epochs = list(csv.DictReader((folder / "metrics.csv").open()))
+    return {
+        "seconds": sum(float(row["seconds"]) for row in epochs),
+        "epochs": len(epochs),
+        f"{metric}_by_epoch": [float(row[f"validate_{metric}"]) for row in epochs],
+    }
+
+
+def keep(result: Mapping[str, object], folder: Path, arguments: argparse.Namespace) -> None:
+    """Write the result of an entry beside its weights."""
+    conditions = {"max_epochs": arguments.epochs, "threads": torch.get_num_threads(), "amp": arguments.amp}
+    (folder / "result.json").write_text(json.dumps({**result, **conditions}, indent=4) + "\n")
+
+
+def show(entries: Iterable[str], columns: Sequence[str], arguments: argparse.Namespace) -> None:
+    """Print the results that there are as a table, and write them to ``results.json``."""
+    files = {name: arguments.output_dir / name / "result.json" for name in entries}
+    results = {name: json.loads(path.read_text()) for name, path in files.items() if path.is_file()}
+    (arguments.output_dir / "results.json").write_text(json.dumps(results, indent=4) + "\n")
+    print(f"{'entry':>24}" + "".join(f"{column:>18}" for column in columns))
+    for name, row in results.items():
+        print(f"{name:>24}" + "".join(f"{row[column]:>18.4g}" for column in columns))
