@@ -20,16 +20,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from monai.bundle import ConfigParser
 from monai.inferers import VQVAETransformerInferer
 from monai.networks import nets
 from monai.transforms import CenterSpatialCropd, Compose
 from monai.utils.ordering import Ordering
 from tqdm import tqdm
+from trainings import CONFIGS
 
 from monai_vqoasis.configuration import keep_freed_memory
 from monai_vqoasis.data import OASISSliceDataset
 from monai_vqoasis.inferers import WavefrontSampler, bits_per_code, draw_codes, encode_slices
-from monai_vqoasis.networks import VQVAE, PixelCNN, load_weights
+from monai_vqoasis.networks import CodePrior, PixelCNN, load_weights
 from monai_vqoasis.transforms import LoadSliced
 
 GRID = (32, 32)
@@ -82,13 +84,13 @@ def _transformer(num_embeddings: int, width: int, layers: int) -> nets.DecoderOn
     return nets.DecoderOnlyTransformer(num_embeddings + 1, GRID[0] * GRID[1], width, layers, 4)
 
 
-def nats_per_code(prior: PixelCNN, codes: torch.Tensor) -> float:
+def nats_per_code(prior: CodePrior, codes: torch.Tensor) -> float:
     """Mean negative log-likelihood of grids under the prior."""
     return bits_per_code(prior, codes, batch_size=8).mean().item() * math.log(2)
 
 
 @torch.no_grad()
-def redrawn_grids(prior: PixelCNN, shape: tuple[int, int], count: int) -> torch.Tensor:
+def redrawn_grids(prior: CodePrior, shape: tuple[int, int], count: int) -> torch.Tensor:
     """Grids as the original sampled them: at every one of h x w steps the whole grid is drawn anew."""
     codes = torch.zeros(count, *shape, dtype=torch.int64)
     generator = torch.Generator().manual_seed(0)
@@ -103,8 +105,10 @@ def compare_likelihoods(arguments: argparse.Namespace, count: int = 8) -> dict[s
 
     Also the share of grids that float32 changes.
     """
-    vqvae = load_weights(VQVAE(), arguments.vqvae)
-    prior = load_weights(PixelCNN(), arguments.prior)
+    parser = ConfigParser()
+    parser.read_config(str(CONFIGS / "generate.json"))
+    vqvae = load_weights(parser.get_parsed_content("network_def"), arguments.vqvae)
+    prior = load_weights(parser.get_parsed_content("prior_def"), arguments.prior)
     prior.check_paired_with(vqvae)
     shape = tuple(prior.latent_shape.tolist())
     crop = CenterSpatialCropd("image", vqvae.image_size(shape))

@@ -72,10 +72,15 @@ class ConditionsSection:
         positions = [i for i in sorted(set(self.training_slices.slice_indices)) if 0 <= i < known["slice_index"]]
         parts = [self._positions(positions)]
         warnings = []
-        if "cdr" in known and self.cdr:
-            parts.append(self._ratings(positions[:: max(1, len(positions) // RATING_POSITIONS)]))
+        people = {rating: {c for c in self.training_slices.cases if self.cdr.get(c) == rating} for rating in range(5)}
+        people = {rating: cases for rating, cases in people.items() if len(cases) >= FEWEST_PEOPLE}
+        if "cdr" in known and people:
+            parts.append(self._ratings(people, positions[:: max(1, len(positions) // RATING_POSITIONS)]))
         else:
-            warnings.append("Ratings were left out: the prior has not learned them, or no cases_path was given.")
+            warnings.append(
+                "Ratings were left out: the prior has not learned them, no cases_path was given, or fewer than "
+                f"{FEWEST_PEOPLE} people have the same."
+            )
         return Section(
             name="conditions",
             title="Conditions",
@@ -111,25 +116,25 @@ class ConditionsSection:
         found = nearest_neighbours(slices.pixels, self.training_slices.pixels, VOTERS, desc="positions").indices
         return torch.tensor(self.training_slices.slice_indices)[found].median(1).values
 
-    def _ratings(self, positions: Sequence[int]) -> tuple[Table, Picture, dict[str, object]]:
-        people = {rating: {c for c in self.training_slices.cases if self.cdr.get(c) == rating} for rating in range(5)}
-        ratings = [rating for rating, cases in people.items() if len(cases) >= FEWEST_PEOPLE]
+    def _ratings(
+        self, people: Mapping[int, set[str]], positions: Sequence[int]
+    ) -> tuple[Table, Picture, dict[str, object]]:
         at = set(positions)
         asked = list(itertools.product(positions, range(self.samples_per_position)))
         seeds = range(self.seed, self.seed + len(asked))
         rows, shown, metrics = [], [], {}
-        for rating in ratings:
+        for rating, cases in people.items():
             samples = self._draw({"slice_index": [i for i, _ in asked], "cdr": [rating] * len(asked)}, seeds)
             real = [
                 i
                 for i, (case, index) in enumerate(
                     zip(self.training_slices.cases, self.training_slices.slice_indices, strict=True)
                 )
-                if case in people[rating] and index in at
+                if case in cases and index in at
             ]
             means = [_ventricles(one) for one in (samples, self.training_slices.subset(real))]
             name = f"{CDR_RATINGS[rating]:g}"
-            metrics[name] = {"samples": means[0], "slices": means[1], "num_people": len(people[rating])}
+            metrics[name] = {"samples": means[0], "slices": means[1], "num_people": len(cases)}
             rows.append([f"CDR {name}", *metrics[name].values()])
             every = max(1, len(samples) // SHOWN)
             shown.append(list(samples.images()[::every, 0][-SHOWN:]))

@@ -174,13 +174,15 @@ def test_a_seed_generates_the_same_slice_however_many_are_drawn(trained, tmp_pat
 
 def test_evaluation_writes_report_numbers_and_slices(trained, tmp_path):
     root, where = trained
-    settings = {**where, **NETWORK, **PRIOR, "num_samples": 4, "section": "validate"}
+    settings = {**where, **NETWORK, **PRIOR, "num_samples": 4, "section": "validate", "samples_per_position": 2}
+    settings["cases_path"] = root / "cases.csv"
     result = run("evaluate.json", "evaluating", cwd=tmp_path, output_dir="out", **settings)
     assert result.returncode == 0, result.stdout + result.stderr
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert set(metrics) == {"reconstruction", "codes", "rate", "generation", "audit"}
+    assert set(metrics) == {"reconstruction", "codes", "rate", "generation", "conditions", "audit"}
     best = max(float(row["validate_psnr"]) for row in rows(root / "train" / "metrics.csv"))
     assert metrics["reconstruction"]["psnr"]["value"] == pytest.approx(best, rel=1e-3)
+    assert metrics["conditions"]["slice_index"]["samples"]["num_slices"] == 6
     slices = rows(tmp_path / "out" / "per_slice.csv")
     assert [(row["case"], row["slice_index"]) for row in slices] == [("case_003", str(i)) for i in range(3)]
     nats = [float(row["validate_nats_per_code"]) for row in rows(root / "train_prior" / "metrics.csv")]
@@ -284,7 +286,7 @@ def test_bundle_properties_are_satisfied(trained, config, workflow_type):
     made = create_workflow(
         config_file=str(CONFIGS / config), workflow_type=workflow_type, logging_file=False, **settings
     )
-    assert made.version == "0.1.0"
+    assert made.version == "0.2.0"
 
 
 @pytest.mark.parametrize("config", ["train.json", "inference.json"])
