@@ -10,7 +10,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from monai_vqoasis.data import OASISSliceDataset
-from monai_vqoasis.inferers import WavefrontSampler, bits_per_code
+from monai_vqoasis.inferers import AncestralSampler, WavefrontSampler, bits_per_code
 from monai_vqoasis.metrics import psnr
 from monai_vqoasis.metrics.anatomy import brain_area, left_right_symmetry
 from monai_vqoasis.networks import load_weights
@@ -51,6 +51,14 @@ def test_they_belong_together_and_draw_symmetric_brains(pair):
     assert (left_right_symmetry(image) > 0.5).all()
     noise = vqvae.decode(torch.randint(256, codes.shape), (256, 256))
     assert (left_right_symmetry(noise) < 0.3).all()
+
+
+def test_waves_draw_the_codes_of_the_plain_loop(pair):
+    _, prior = pair
+    conditions = {"slice_index": [seed % 26 for seed in range(64)], "cdr": [seed % 4 - 1 for seed in range(64)]}
+    plain = AncestralSampler()(prior, (6, 9), range(64), conditions=conditions)
+    assert torch.equal(WavefrontSampler()(prior, (6, 9), range(64), conditions=conditions), plain)
+    assert len(plain.unique(dim=0)) == 64
 
 
 @torch.no_grad()
