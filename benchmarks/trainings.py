@@ -6,6 +6,7 @@ import argparse
 import csv
 import json
 import logging
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,8 +19,7 @@ CONFIGS = Path(__file__).resolve().parents[1] / "bundle" / "configs"
 def parse_arguments(
     description: str | None, entries: Iterable[str], default: Sequence[str], epochs: int
 ) -> argparse.Namespace:
-    """Command line of a benchmark; its name is the name of the script."""
-    name = Path(str(__import__("__main__").__file__)).stem
+    """Command line of a benchmark."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset_dir", type=Path, help="slices; without it the demo cohort")
     parser.add_argument("--entries", nargs="+", choices=list(entries), default=list(default))
@@ -27,7 +27,7 @@ def parse_arguments(
     parser.add_argument("--roi_size", type=int, nargs=2, default=[176, 208], help="middle of the slices to train on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--amp", action="store_true", help="train in mixed precision")
-    parser.add_argument("--output_dir", type=Path, default=Path(f"benchmark_{name}"))
+    parser.add_argument("--output_dir", type=Path, default=Path(f"benchmark_{Path(sys.argv[0]).stem}"))
     parser.add_argument("--set", dest="settings", type=json.loads, default={}, help="further settings, JSON")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     return parser.parse_args()
