@@ -13,15 +13,16 @@ Stopped, it goes on where it was when the command is given again.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from monai.bundle import ConfigParser
 from trainings import CONFIGS, curve, keep, parse_arguments, show, train, wanting
 
-from monai_vqoasis.networks import CodePrior, load_weights
+from monai_vqoasis.inferers import bits_per_code
+from monai_vqoasis.networks import load_weights
 
 PIXELCNN = {"network_def": {"_target_": "monai_vqoasis.networks.PixelCNN"}}
 
@@ -45,7 +46,6 @@ ENTRIES: Mapping[str, dict[str, object]] = {
 COLUMNS = ("nats_per_code", "nats_given_slice", "best_epoch", "parameters", "epochs", "seconds")
 
 
-@torch.no_grad()
 def measure(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str, object]:
     """The best weights of an entry on the validation section."""
     parser = ConfigParser()
@@ -61,22 +61,12 @@ def measure(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str,
     history = curve(folder, "nats_per_code")
     by_epoch = history["nats_per_code_by_epoch"]
     return {
-        "nats_per_code": nats(prior, codes, {}),
-        "nats_given_slice": nats(prior, codes, known),
+        "nats_per_code": bits_per_code(prior, codes).mean().item() * math.log(2),
+        "nats_given_slice": bits_per_code(prior, codes, conditions=known).mean().item() * math.log(2),
         "best_epoch": 1 + by_epoch.index(min(by_epoch)),
         "parameters": sum(p.numel() for p in prior.parameters()),
         **history,
     }
-
-
-def nats(prior: CodePrior, codes: torch.Tensor, conditions: Mapping[str, torch.Tensor]) -> float:
-    """Mean negative log-likelihood of a code."""
-    total = 0.0
-    for start in range(0, len(codes), 32):
-        part = slice(start, start + 32)
-        logits = prior(codes[part], **{name: values[part] for name, values in conditions.items()})
-        total += F.cross_entropy(logits, codes[part], reduction="sum").item()
-    return total / codes.numel()
 
 
 def main() -> None:

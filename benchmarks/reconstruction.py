@@ -24,6 +24,7 @@ from monai_vqoasis.evaluation import book_usage, code_histograms, code_slices, l
 from monai_vqoasis.networks import load_weights
 
 EQUAL_BITS = {"num_embeddings": 256, "embedding_dim": 64}
+BALANCED = {"encoder_blocks": [1, 2], "decoder_blocks": [2, 3]}
 SMALL = {"channels": [32, 64, 128], "num_res_layers": 1, "num_res_channels": [32, 64, 128]}
 
 
@@ -61,14 +62,14 @@ ENTRIES: Mapping[str, tuple[list[str], dict[str, object]]] = {
     "monai_tuned": (["train.json"], network("peers.MONAIVQVAE", **EQUAL_BITS, **SMALL, decay=0.8)),
     "monai_defaults": (["train.json"], {**network("peers.MONAIVQVAE", **EQUAL_BITS), "learning_rate": 1e-3}),
     # one thing at a time, from a network whose encoder is as deep as its decoder
-    "balanced": (["train.json"], {**ours(encoder_blocks=[1, 2], decoder_blocks=[2, 3]), "mirror_prob": 0.0}),
+    "balanced": (["train.json"], {**ours(**BALANCED), "mirror_prob": 0.0}),
     "balanced_dim_8": (
         ["train.json"],
-        {**ours(encoder_blocks=[1, 2], decoder_blocks=[2, 3], embedding_dim=8), "mirror_prob": 0.0},
+        {**ours(**BALANCED, embedding_dim=8), "mirror_prob": 0.0},
     ),
     "balanced_rate_4e-3": (
         ["train.json"],
-        {**ours(encoder_blocks=[1, 2], decoder_blocks=[2, 3]), "mirror_prob": 0.0, "learning_rate": 4e-3},
+        {**ours(**BALANCED), "mirror_prob": 0.0, "learning_rate": 4e-3},
     ),
     "deeper_decoder": (["train.json"], {**ours(encoder_blocks=[1, 1], decoder_blocks=[2, 4]), "mirror_prob": 0.0}),
     "shifted": (["train.json"], {"max_shift": 4}),
@@ -84,18 +85,18 @@ def measure(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str,
     parser = ConfigParser()
     parser.read_config([str(CONFIGS / config) for config in configs])
     parser.update(settings)
-    network = load_weights(parser.get_parsed_content("network_def"), folder / "model.pt")
+    vqvae = load_weights(parser.get_parsed_content("network_def"), folder / "model.pt")
     slices = load_slices(arguments.dataset_dir or CONFIGS.parent / "data" / "demo_cohort", "validate")
-    reconstructions, codes = code_slices(network, slices)
+    reconstructions, codes = code_slices(vqvae, slices)
     columns, _ = slice_fidelity(slices, reconstructions)
-    used = book_usage(code_histograms(codes, slices, network))
+    used = book_usage(code_histograms(codes, slices, vqvae))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.rand(1, 1, 256, 256))
+        vqvae(torch.rand(1, 1, 256, 256))
     return {
         **{metric: float(columns[metric].mean()) for metric in ("psnr", "ssim", "psnr_brain")},
         **{key: used[key] for key in ("codes_used", "perplexity", "perplexity_brain")},
         "gmac": counter.get_total_flops() / 2e9,
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters": sum(p.numel() for p in vqvae.parameters()),
         **curve(folder, "psnr"),
     }
 

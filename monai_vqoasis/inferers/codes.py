@@ -64,6 +64,7 @@ def encode_variants(
         For each variant what :func:`encode_slices` returns.
     """
     variants = []
-    for dataset.epoch in range(num_variants):
+    for epoch in range(num_variants):
+        dataset.epoch = epoch
         variants.append(encode_slices(vqvae, dataset, device, batch_size))
     return variants

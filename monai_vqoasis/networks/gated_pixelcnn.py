@@ -171,9 +171,8 @@ class GatedPixelCNN(CodePrior):
         row = self.row(self.scan_order(shape[0], self.row.weight.device))
         place = row.unsqueeze(1) + self.column.weight[: shape[1]]
         total = self.row.weight.new_zeros(batch, self.row.embedding_dim)
+        self.check_condition_names(conditions)
         for name, values in conditions.items():
-            if name not in self.conditions:
-                raise ValueError(f"this prior has no condition {name}; it has {', '.join(self.conditions) or 'none'}.")
             known = values >= 0
             if self.training:
                 known &= torch.rand(batch, device=values.device) >= self.condition_dropout

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -58,16 +58,21 @@ class CodePrior(nn.Module):
         rank = self.scan_order(height, device).argsort()
         return torch.arange(width, device=device) + self.slope * rank.unsqueeze(1)
 
+    def check_condition_names(self, names: Iterable[str]) -> None:
+        """Raise InputError, naming it, for a condition that this prior has not."""
+        for name in names:
+            if name not in self.condition_values:
+                known = ", ".join(self.condition_values) or "none"
+                raise InputError(f"this prior has no condition {name}; it has {known}.")
+
     def check_conditions(self, conditions: Mapping[str, int]) -> None:
         """Make sure that this prior knows ``conditions``, names with values.
 
         Raises:
             InputError: naming the condition that it has not, or the values that one may have.
         """
+        self.check_condition_names(conditions)
         for name, value in conditions.items():
-            if name not in self.condition_values:
-                known = ", ".join(self.condition_values) or "none"
-                raise InputError(f"this prior has no condition {name}; it has {known}.")
             if not -1 <= value < self.condition_values[name]:
                 raise InputError(f"{name} must be 0 to {self.condition_values[name] - 1}, got {value}.")
 
