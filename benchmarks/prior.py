@@ -14,34 +14,26 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from monai.bundle import ConfigParser
-from trainings import CONFIGS, curve, keep, parse_arguments, show, train, wanting
+from trainings import CONFIGS, Entries, curve, parse_arguments, run_entries
 
 from monai_vqoasis.inferers import bits_per_code
 from monai_vqoasis.networks import load_weights
 
+OURS = {"vqvae_def": {"_target_": "monai_vqoasis.networks.ResidualVQVAE", "field_of_view": [176, 208]}}
 PIXELCNN = {"network_def": {"_target_": "monai_vqoasis.networks.PixelCNN"}}
 
-# name: what is set otherwise than in train_prior.json
-ENTRIES: Mapping[str, dict[str, object]] = {
-    "ours": {},
-    # Adam at the middle one of the original's rates, on the slices as they are
-    "original": {
-        **PIXELCNN,
-        "learning_rate": 3e-4,
-        "batch_size": 32,
-        "weight_decay": 0.0,
-        "cosine_decay": False,
-        "max_grad_norm": None,
-        "num_variants": 1,
-        "max_shift": 0,
-        "mirror_prob": 0.0,
-    },
-    "original_our_training": PIXELCNN,
+ENTRIES: Entries = {
+    "ours": (["train_prior.json"], {}),
+    # at the middle one of the original's rates
+    "original": (
+        ["train_prior.json", "original_prior.json"],
+        {**OURS, "learning_rate_index": 1, "early_stopping_patience": 5},
+    ),
+    "original_our_training": (["train_prior.json"], PIXELCNN),
 }
 COLUMNS = ("nats_per_code", "nats_given_slice", "best_epoch", "parameters", "epochs", "seconds")
 
@@ -49,8 +41,9 @@ COLUMNS = ("nats_per_code", "nats_given_slice", "best_epoch", "parameters", "epo
 def measure(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str, object]:
     """The best weights of an entry on the validation section."""
     parser = ConfigParser()
-    parser.read_config(str(CONFIGS / "train_prior.json"))
-    parser.update({**ENTRIES[name], **arguments.settings, "roi_size": arguments.roi_size, "device": "cpu"})
+    configs, settings = ENTRIES[name]
+    parser.read_config([str(CONFIGS / config) for config in configs])
+    parser.update({**settings, **arguments.settings, "roi_size": arguments.roi_size, "device": "cpu"})
     if arguments.dataset_dir:
         parser["dataset_dir"] = str(arguments.dataset_dir)
     prior = load_weights(parser.get_parsed_content("network_def"), folder / "model_prior.pt")
@@ -72,12 +65,7 @@ def measure(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str,
 def main() -> None:
     arguments = parse_arguments(__doc__, ENTRIES, ["ours", "original"], epochs=16)
     arguments.settings = {"vqvae_path": str(CONFIGS.parent / "models" / "model.pt"), **arguments.settings}
-    for name in arguments.entries:
-        folder = arguments.output_dir / name
-        if wanting(folder, arguments):
-            train(["train_prior.json"], ENTRIES[name], folder, arguments)
-            keep(measure(name, folder, arguments), folder, arguments)
-        show(ENTRIES, COLUMNS, arguments)
+    run_entries(ENTRIES, COLUMNS, measure, arguments)
 
 
 if __name__ == "__main__":

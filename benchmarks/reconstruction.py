@@ -12,13 +12,12 @@ all entries that lie in the output folder.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from monai.bundle import ConfigParser
 from torch.utils.flop_counter import FlopCounterMode
-from trainings import CONFIGS, curve, keep, parse_arguments, show, train, wanting
+from trainings import CONFIGS, Entries, curve, parse_arguments, run_entries
 
 from monai_vqoasis.evaluation import book_usage, code_histograms, code_slices, load_slices, slice_fidelity
 from monai_vqoasis.networks import load_weights
@@ -38,8 +37,7 @@ def ours(**arguments: object) -> dict[str, object]:
     return network("ResidualVQVAE", field_of_view=[176, 208], **arguments)
 
 
-# name: (configs, what is set otherwise than in them)
-ENTRIES: Mapping[str, tuple[list[str], dict[str, object]]] = {
+ENTRIES: Entries = {
     "ours": (["train.json"], {}),
     "original": (["train.json", "original.json"], {}),
     # with this project's rate schedule and mirrored slices too
@@ -103,12 +101,7 @@ def measure(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str,
 
 def main() -> None:
     arguments = parse_arguments(__doc__, ENTRIES, PEERS, epochs=20)
-    for name in arguments.entries:
-        folder = arguments.output_dir / name
-        if wanting(folder, arguments):
-            train(*ENTRIES[name], folder, arguments)
-            keep(measure(name, folder, arguments), folder, arguments)
-        show(ENTRIES, COLUMNS, arguments)
+    run_entries(ENTRIES, COLUMNS, measure, arguments)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import csv
 import json
 import logging
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -31,6 +31,25 @@ def parse_arguments(
     parser.add_argument("--set", dest="settings", type=json.loads, default={}, help="further settings, JSON")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     return parser.parse_args()
+
+
+Entries = Mapping[str, tuple[list[str], dict[str, object]]]
+"""Name of each entry: the bundle's configs, and what is set otherwise than in them."""
+
+
+def run_entries(
+    entries: Entries,
+    columns: Sequence[str],
+    measure: Callable[[str, Path, argparse.Namespace], dict[str, object]],
+    arguments: argparse.Namespace,
+) -> None:
+    """Train and measure the entries asked for that have no result yet, and show all results after each."""
+    for name in arguments.entries:
+        folder = arguments.output_dir / name
+        if wanting(folder, arguments):
+            train(*entries[name], folder, arguments)
+            keep(measure(name, folder, arguments), folder, arguments)
+        show(entries, columns, arguments)
 
 
 def train(configs: Sequence[str], settings: Mapping[str, object], folder: Path, arguments: argparse.Namespace) -> None:
