@@ -8,7 +8,7 @@ from pathlib import Path
 
 from monai_vqoasis.errors import InputError
 
-__all__ = ["find_images"]
+__all__ = ["find_images", "natural_key"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".nii", ".nii.gz")
 
@@ -30,10 +30,10 @@ def find_images(path: str | os.PathLike[str]) -> list[dict[str, str]]:
     files = [p for p in path.iterdir() if p.name.lower().endswith(SUFFIXES) and not p.name.startswith(".")]
     if not files:
         raise InputError(f"{path}: holds no images ({', '.join(SUFFIXES)}).")
-    return [{"image": str(p)} for p in sorted(files, key=_natural)]
+    return [{"image": str(p)} for p in sorted(files, key=lambda p: natural_key(p.name))]
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def natural_key(name: str) -> list[tuple[int, str]]:
     """Sort key under which slice_2 stands before slice_10."""
-    parts = re.split(r"(\d+)", path.name)
+    parts = re.split(r"(\d+)", name)
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
