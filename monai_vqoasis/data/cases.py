@@ -11,6 +11,7 @@ from monai_vqoasis.errors import InputError
 __all__ = ["CDR_RATINGS", "cdr_index", "load_cdr"]
 
 CDR_RATINGS = (0.0, 0.5, 1.0, 2.0, 3.0)
+UNKNOWN = (None, "", "n/a")  # n/a as BIDS tables have it
 
 
 def cdr_index(rating: float | str) -> int:
@@ -31,7 +32,7 @@ def load_cdr(path: str | os.PathLike[str]) -> dict[str, int]:
 
     Args:
         path: a table with a header, comma- or (.tsv) tab-separated, with columns ``case`` ("case_001") and ``cdr``;
-            other columns are not read, and an empty ``cdr`` is not known.
+            other columns are not read, and a ``cdr`` that is empty or n/a is not known.
 
     Returns:
         :func:`cdr_index` of the cases whose rating is known.
@@ -49,7 +50,7 @@ def load_cdr(path: str | os.PathLike[str]) -> dict[str, int]:
         if missing:
             raise InputError(f"{path}: has no column {min(missing)}; the table needs the columns case and cdr.")
         for row in table:
-            if row["cdr"]:
+            if row["cdr"] not in UNKNOWN:
                 try:
                     ratings[row["case"]] = cdr_index(row["cdr"])
                 except InputError as error:
