@@ -10,6 +10,7 @@ from PIL import Image
 
 from monai_vqoasis.data import load_cdr, load_slice_datalist, write_oasis_cohort
 from monai_vqoasis.data.cohort import assign_sections
+from monai_vqoasis.data.raw_volume import read_volume
 from monai_vqoasis.errors import InputError
 from tests.raw import TABLE, head, t88_stem, write_person
 
@@ -87,6 +88,21 @@ def test_processes_and_archives_change_nothing(raw_dir, cohort, tmp_path):
     expected, found = contents(cohort), contents(parallel)
     assert b"case_005" in expected.pop("failed.tsv") and b"case_005" in found.pop("failed.tsv")
     assert found == expected
+
+
+def test_an_archive_is_unpacked_one_person_at_a_time(raw_dir, tmp_path, monkeypatch):
+    seen = []
+
+    def look(path, **kwargs):
+        seen.append([p.name for p in (tmp_path / "out" / ".unfinished" / "raw").iterdir()])
+        return read_volume(path, **kwargs)
+
+    monkeypatch.setattr("monai_vqoasis.data.cohort.read_volume", look)
+    write_oasis_cohort(raw_dir / "packed", tmp_path / "out", num_workers=0, **SHORT)
+    assert sorted({folder for folders in seen for folder in folders}) == [
+        "OAS1_0001_MR1", "OAS1_0002_MR1", "OAS1_0005_MR1", "OAS1_0441_MR1",
+    ]  # fmt: skip
+    assert all(len(folders) == 1 for folders in seen)
 
 
 def test_a_run_that_was_stopped_goes_on_and_leaves_nothing_half_done(raw_dir, cohort, tmp_path, monkeypatch):
