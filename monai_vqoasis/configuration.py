@@ -7,6 +7,7 @@ import ctypes
 import difflib
 import inspect
 import json
+import logging
 import re
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import ignite.distributed as idist
+import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 from monai.utils import set_determinism
@@ -25,6 +28,7 @@ __all__ = [
     "bundle_root",
     "check_config_keys",
     "initialize",
+    "join_processes",
     "keep_freed_memory",
     "read_booleans",
     "report",
@@ -41,6 +45,18 @@ def initialize(seed: int) -> None:
     read_booleans()
     keep_freed_memory()
     set_determinism(seed=seed)
+
+
+def join_processes() -> None:
+    """Join the processes that ``torchrun`` started: through NCCL on GPUs, one each, and Gloo on a CPU.
+
+    The first alone says what goes on; each draws its own random numbers, where they need not be the same.
+    """
+    if idist.backend() is None:
+        idist.initialize("nccl" if torch.cuda.is_available() else "gloo")
+    if idist.get_rank() > 0:
+        logging.getLogger("monai_vqoasis").setLevel(logging.WARNING)
+        torch.manual_seed(torch.initial_seed() + idist.get_rank())
 
 
 def bundle_root() -> str:
@@ -131,9 +147,10 @@ def keep_freed_memory() -> None:
 
 
 def report(**paths: str) -> None:
-    """Last step of every config: say where the results are."""
-    for name, path in paths.items():
-        print(f"{name}: {Path(path).resolve()}")
+    """Last step of every config: say where the results are (of several processes the first does)."""
+    if idist.get_rank() == 0:
+        for name, path in paths.items():
+            print(f"{name}: {Path(path).resolve()}")
 
 
 def _calling(kind: type) -> Any:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 from importlib.util import find_spec
 
-__all__ = ["InputError", "MissingPackageError", "NonFiniteLossError", "UserError", "find_user_error", "require"]
+__all__ = [
+    "InputError",
+    "MissingPackageError",
+    "NonFiniteLossError",
+    "StorageError",
+    "UserError",
+    "find_user_error",
+    "require",
+]
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UserError(Exception):
@@ -23,6 +35,10 @@ class NonFiniteLossError(UserError, RuntimeError):
     """The loss became NaN or infinite; no step was made with it."""
 
 
+class StorageError(UserError, OSError):
+    """A file could not be written: the disk is full, or writing is not allowed."""
+
+
 def require(extra: str, *packages: str) -> None:
     """Make sure that the packages of an optional extra can be imported.
 
@@ -37,10 +53,13 @@ def require(extra: str, *packages: str) -> None:
 def find_user_error(error: BaseException | None) -> UserError | None:
     """The :class:`UserError` at the root of a chain of exceptions, or None.
 
-    MONAI wraps what a transform or a config component raises, so that the sentence that helps is far up the chain.
+    MONAI wraps what a transform or a config component raises, so that the sentence that helps is far up the chain. A
+    full disk, wherever it was noticed, is a :class:`StorageError`.
     """
     while error is not None:
         if isinstance(error, UserError):
             return error
+        if isinstance(error, OSError) and error.errno in FULL:
+            return StorageError(f"{error.filename or 'a file'}: cannot be written ({error.strerror}); make room.")
         error = error.__cause__ or error.__context__
     return None

@@ -6,6 +6,7 @@ import logging
 import os
 from pathlib import Path
 
+import ignite.distributed as idist
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -170,6 +171,7 @@ def write_demo_cohort(
 
 def ensure_demo_cohort(dataset_dir: str | os.PathLike[str]) -> str:
     """``dataset_dir``, with the default demo cohort written into it if it is not there yet."""
-    if not section_dir(dataset_dir, "train").is_dir():
-        write_demo_cohort(dataset_dir)
+    with idist.one_rank_first(local=True):
+        if not section_dir(dataset_dir, "train").is_dir():
+            write_demo_cohort(dataset_dir)
     return str(dataset_dir)

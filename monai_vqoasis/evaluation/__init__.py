@@ -12,6 +12,11 @@ from monai_vqoasis.evaluation.codes import (
 from monai_vqoasis.evaluation.conditions import ConditionsSection
 from monai_vqoasis.evaluation.generation import GenerationSection
 from monai_vqoasis.evaluation.pair import describe, load_prior, prior_bits
+from monai_vqoasis.evaluation.processes import (
+    code_slices_together,
+    draw_slices_together,
+    prior_bits_together,
+)
 from monai_vqoasis.evaluation.rate import RateSection
 from monai_vqoasis.evaluation.reconstruction import ReconstructionSection, slice_fidelity
 from monai_vqoasis.evaluation.report import Report, ReportPaths
@@ -48,15 +53,18 @@ __all__ = [
     "brain_positions",
     "code_histograms",
     "code_slices",
+    "code_slices_together",
     "decode_book",
     "describe",
     "draw_slices",
+    "draw_slices_together",
     "evenly_spread",
     "load_pictures",
     "load_prior",
     "load_reconstructions",
     "load_slices",
     "prior_bits",
+    "prior_bits_together",
     "slice_fidelity",
     "to_bytes",
 ]

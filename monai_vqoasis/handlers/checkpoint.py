@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
@@ -14,6 +16,9 @@ from ignite.handlers.checkpoint import BaseSaveHandler
 from monai.engines import Evaluator
 
 from monai_vqoasis.errors import InputError
+from monai_vqoasis.handlers.files import replace_file
+from monai_vqoasis.handlers.tensorboard import LazySummaryWriter
+from monai_vqoasis.networks import load_tensors
 
 __all__ = ["AtomicSaver", "TrainingCheckpoint"]
 
@@ -23,21 +28,23 @@ logger = logging.getLogger(__name__)
 class AtomicSaver(BaseSaveHandler):
     """Save handler of Ignite's ``Checkpoint`` for one file, which at any moment is whole: the old one or the new.
 
+    Of several processes the first writes.
+
     Args:
         path: the file.
+
+    Raises:
+        StorageError: on saving, if it cannot be written, as on a full disk; the old file is left.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def __call__(self, checkpoint: Mapping, filename: str, metadata: Mapping | None = None) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f".{self.path.name}.partial")
-        with partial.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.path)
+        if idist.get_rank() == 0:
+            content = io.BytesIO()
+            torch.save(checkpoint, content)
+            replace_file(self.path, content.getbuffer())
 
     def remove(self, filename: str) -> None:
         """Nothing: the next file takes this one's place."""
@@ -46,9 +53,12 @@ class AtomicSaver(BaseSaveHandler):
 class TrainingCheckpoint:
     """Keeps two files: the best network by a validation metric, and the last state of everything, to resume from.
 
-    The best file is a plain state dict, as ``monai.bundle.load`` wants it. The last is written after each epoch and
-    when the run is stopped by Ctrl-C or early stopping; not after an error, so that a non-finite loss leaves the last
-    good state. Both hold tensors, numbers and strings only. Attach it after the validation handler.
+    The best file is a plain state dict, as ``monai.bundle.load`` wants it. The last is written when a run starts anew,
+    after each epoch, and when the run is stopped by Ctrl-C or early stopping; not after an error, so that a non-finite
+    loss leaves the last good state. Both hold tensors, numbers and strings only.
+
+    Attach it after all other handlers: what they write of an epoch is then there before its state is, and a run that
+    was killed at any moment goes on as if it had not been.
 
     Args:
         evaluator: computes the metric at validation.
@@ -59,9 +69,11 @@ class TrainingCheckpoint:
         key_metric: name of the evaluator's metric that decides.
         lower_is_better: whether a lower metric is better.
         resume: load ``last_path`` when attached.
+        summary_writer: a TensorBoard writer whose log goes on where the state was saved; None for none.
 
     Raises:
-        InputError: on attaching, if there is nothing to resume from, or it does not fit.
+        InputError: on attaching, if there is nothing to resume from, or it is damaged or does not fit.
+        StorageError: if a file cannot be written, as on a full disk.
     """
 
     def __init__(
@@ -73,11 +85,13 @@ class TrainingCheckpoint:
         key_metric: str,
         lower_is_better: bool = False,
         resume: bool = False,
+        summary_writer: LazySummaryWriter | None = None,
     ) -> None:
         self.evaluator = evaluator
         self.state = dict(state)
         self.last_path = Path(last_path)
         self.resume = resume
+        self.log = {} if summary_writer is None else {"summary_writer": summary_writer}
         sign = -1 if lower_is_better else 1
         self.best = Checkpoint(
             {"model": self.state["model"]},
@@ -92,21 +106,31 @@ class TrainingCheckpoint:
         if self.resume:
             self._load(state)
         last = Checkpoint(
-            state,
+            state | self.log,
             AtomicSaver(self.last_path),
             filename_pattern=self.last_path.name,
             score_function=lambda engine: engine.state.iteration,
             greater_or_equal=True,
         )
         self.evaluator.add_event_handler(Events.COMPLETED, self.best)
+        if not self.resume:
+            engine.add_event_handler(Events.STARTED, last)
         engine.add_event_handler(Events.EPOCH_COMPLETED, last)
         engine.add_event_handler(Events.TERMINATE, last)
 
     def _load(self, state: Mapping[str, object]) -> None:
         if not self.last_path.is_file():
             raise InputError(f"{self.last_path}: no checkpoint to resume from; run once without --resume.")
+        checkpoint = load_tensors(self.last_path)
+        found = checkpoint.keys() if isinstance(checkpoint, dict) else set()
+        if missing := sorted(state.keys() - found):
+            raise InputError(
+                f"{self.last_path}: cannot resume from it, it has no {', '.join(missing)}: it is not this training's."
+            )
+        # the log may be new: TensorBoard installed since
+        state = {**state, **{name: part for name, part in self.log.items() if name in found}}
         try:
-            Checkpoint.load_objects(state, torch.load(self.last_path, map_location="cpu", weights_only=True))
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise InputError(f"{self.last_path}: cannot resume from it: {error}") from error
+            Checkpoint.load_objects(state, checkpoint)
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self.last_path}: cannot resume from it: {' '.join(str(error).split())}") from error
         logger.info(f"resumed from {self.last_path}")

@@ -7,6 +7,7 @@ import signal
 import threading
 from types import FrameType
 
+import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
 __all__ = ["StopOnInterrupt"]
@@ -18,8 +19,8 @@ class StopOnInterrupt:
     """On Ctrl-C (SIGINT) finishes the current iteration and ends the run, so that its state can be saved.
 
     After the last iteration of an epoch the epoch is completed first, validation included, as it would not be made up
-    for when the run resumes. A second Ctrl-C stops at once. Outside the main thread, where Python delivers no
-    signals, it does nothing.
+    for when the run resumes. A second Ctrl-C stops at once. Several processes stop after the same iteration, also where
+    the signal reached some of them only. Outside the main thread, where Python delivers no signals, it does nothing.
     """
 
     def attach(self, engine: Engine) -> None:
@@ -42,6 +43,7 @@ class StopOnInterrupt:
         signal.signal(signal.SIGINT, stop)
 
     def _stop_inside_epoch(self, engine: Engine) -> None:
+        self._asked = bool(idist.all_reduce(int(self._asked), "MAX"))
         if self._asked and engine.state.iteration % engine.state.epoch_length:
             engine.terminate()
 

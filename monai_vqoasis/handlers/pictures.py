@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
@@ -21,7 +22,8 @@ __all__ = ["ReconstructionPictures", "SamplePictures"]
 class ReconstructionPictures:
     """Writes slices over their reconstructions over four times the difference, after each run of an evaluator.
 
-    The slices are spread evenly over the data, so that different people are seen; of a volume it is the middle one.
+    The slices are spread evenly over the data, so that different people are seen; of a volume it is the middle one. Of
+    several processes the first writes, from what it has seen.
 
     Args:
         output_dir: folder to write to.
@@ -44,9 +46,10 @@ class ReconstructionPictures:
         self._pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._collect)
-        engine.add_event_handler(Events.COMPLETED, self._write)
+        if idist.get_rank() == 0:
+            engine.add_event_handler(Events.STARTED, self._start)
+            engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._collect)
+            engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _start(self, engine: Engine) -> None:
         self._pairs.clear()
@@ -66,6 +69,8 @@ class ReconstructionPictures:
 
 class SamplePictures:
     """Writes slices drawn from a prior, always with the same seeds, after each run of an evaluator.
+
+    Of several processes the first draws and writes.
 
     Args:
         prior: stage 2, as it stands then.
@@ -93,7 +98,8 @@ class SamplePictures:
         self.summary_writer = summary_writer
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.COMPLETED, self)
+        if idist.get_rank() == 0:
+            engine.add_event_handler(Events.COMPLETED, self)
 
     @torch.no_grad()
     def __call__(self, engine: Engine) -> None:

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from monai_vqoasis.networks.processes import from_first_process, gather_rows, pick_rows, sum_over_processes
+
 __all__ = ["VectorQuantizer", "VectorQuantizerOutput", "codebook_fingerprint", "kmeans_plus_plus"]
 
 
@@ -45,6 +47,9 @@ class VectorQuantizer(nn.Module):
 
     The book changes only inside a training step: in training mode with gradients enabled. Encoding, validation,
     a forward pass under ``no_grad`` and a batch with non-finite values leave it untouched.
+
+    Where ``torch.distributed`` has several processes, a training step learns from the batches of all of them as one
+    process would from the joined batch, and the book stays the same in all.
 
     Args:
         num_embeddings: number of codes K.
@@ -140,16 +145,19 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def _initialize(self, flat: torch.Tensor) -> None:
-        if flat.isfinite().all():
-            self.embedding.copy_(kmeans_plus_plus(flat, self.num_embeddings))
+        vectors = gather_rows(flat)
+        if vectors.isfinite().all():
+            self.embedding.copy_(from_first_process(kmeans_plus_plus(vectors, self.num_embeddings)))
             self.initialized.fill_(True)
 
     @torch.no_grad()
     def _update(self, flat: torch.Tensor, flat_codes: torch.Tensor) -> None:
-        if not flat.isfinite().all():
-            return
         count = torch.bincount(flat_codes, minlength=self.num_embeddings).to(flat.dtype)
         total = torch.zeros_like(self.ema_sum).index_add_(0, flat_codes, flat)
+        statistics = sum_over_processes(torch.cat([total, count.unsqueeze(1)], 1))
+        if not statistics.isfinite().all():
+            return
+        total, count = statistics[:, :-1], statistics[:, -1]
         self.ema_count.lerp_(count, 1 - self.decay)
         self.ema_sum.lerp_(total, 1 - self.decay)
         self.ema_steps += 1
@@ -157,21 +165,23 @@ class VectorQuantizer(nn.Module):
         mean = self.ema_sum / self.ema_count.clamp_min(torch.finfo(flat.dtype).tiny).unsqueeze(1)
         self.embedding.copy_(torch.where(used.unsqueeze(1), mean, self.embedding))
         if self.revival_threshold:
-            self._revive(flat, flat_codes)
+            self._revive(flat, flat_codes, int(count.sum()))
 
-    def _revive(self, flat: torch.Tensor, flat_codes: torch.Tensor) -> None:
+    def _revive(self, flat: torch.Tensor, flat_codes: torch.Tensor, num_vectors: int) -> None:
         """Move dead codes onto vectors of this batch, drawn in proportion to their squared error.
 
         A revived code starts with uniform use, which is its time of grace: unused, it is dead again after
         log(revival_threshold) / log(decay) steps.
         """
-        uniform = flat.shape[0] / self.num_embeddings * (1 - self.decay ** self.ema_steps.item())
+        uniform = num_vectors / self.num_embeddings * (1 - self.decay ** self.ema_steps.item())
         dead = (self.ema_count < self.revival_threshold * uniform).nonzero().squeeze(1)
-        error = (flat - self.embedding[flat_codes]).square().sum(1)
+        if not len(dead):
+            return
+        error = gather_rows((flat - self.embedding[flat_codes]).square().sum(1))
         candidates = int((error > 0).sum())
         dead = dead[:candidates]
         if len(dead):
-            chosen = flat[torch.multinomial(error, len(dead))]
+            chosen = pick_rows(flat, from_first_process(torch.multinomial(error, len(dead))))
             self.embedding[dead] = chosen
             self.ema_count[dead] = uniform
             self.ema_sum[dead] = chosen * uniform

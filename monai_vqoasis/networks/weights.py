@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 
 from monai_vqoasis.errors import InputError
 
-__all__ = ["load_weights"]
+__all__ = ["load_tensors", "load_weights"]
 
 
 def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
@@ -28,10 +29,7 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no trained weights there; train them first, or name another file.")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise InputError(f"{path}: is not a checkpoint of tensors only, or is damaged.") from error
+    state = load_tensors(path)
     if isinstance(state, dict) and isinstance(state.get("model"), dict):
         state = state["model"]
     expected = network.state_dict()
@@ -49,3 +47,21 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
         )
     network.load_state_dict(state)
     return network.eval()
+
+
+def load_tensors(path: str | os.PathLike[str]) -> object:
+    """What ``torch.save`` wrote to ``path``, on the CPU: tensors, numbers and strings only, and the file whole.
+
+    Raises:
+        InputError: if the file is damaged, half-written, or holds anything else.
+    """
+    damaged = InputError(f"{path}: is not a checkpoint of tensors only, or is damaged.")
+    try:
+        # PyTorch does not look at the checksums in its files
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if archive.testzip() is not None:
+                    raise damaged
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise damaged from error

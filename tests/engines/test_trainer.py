@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import random
 import signal
 
+import numpy as np
 import pytest
 import torch
 from ignite.engine import Events
@@ -13,6 +15,7 @@ from monai.transforms import RandFlipd
 
 from monai_vqoasis.data import EpochSampler, OASISSliceDataset
 from monai_vqoasis.engines import StageTrainer, prepare_image_batch
+from monai_vqoasis.engines.random_state import set_random_state
 from monai_vqoasis.errors import InputError, NonFiniteLossError
 from monai_vqoasis.handlers import EpochSummary, IterationLrSchedule, StopOnInterrupt, TrainingCheckpoint
 from monai_vqoasis.losses import VQVAELoss
@@ -21,6 +24,8 @@ from monai_vqoasis.networks import VQVAE
 from tests.networks.test_vqvae import SMALL
 
 SLICES = [{"image": image} for image in torch.rand(10, 1, 16, 16, generator=torch.Generator().manual_seed(9))]
+# a book that revives codes at every step, at random
+RANDOM = {"network": {"decay": 0.5, "revival_threshold": 0.5}}
 
 
 class Rig:
@@ -95,6 +100,36 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(tmp_path, stop_after):
     assert len(lines[0]) == 5
     strip = [[line.rsplit(",", 2)[0] for line in part] for part in lines]
     assert strip[0] == strip[1]
+
+
+def test_the_same_command_gives_the_same_weights(tmp_path):
+    first, second = (Rig(tmp_path / name, **RANDOM).run().network.state_dict() for name in "ab")
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_random_numbers_go_on_where_they_stood(tmp_path):
+    whole = Rig(tmp_path / "whole", **RANDOM).run()
+    first = Rig(tmp_path / "parts", **RANDOM).run(stop_after=6)
+    second = Rig(tmp_path / "parts", resume=True, seed=123, **RANDOM).run()
+    assert first.losses + second.losses == whole.losses
+    saved = [torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["trainer"] for name in ("whole", "parts")]
+    (expected,), (found,) = (trainer["random_states"] for trainer in saved)
+    assert torch.equal(expected["torch"], found["torch"])
+    drawn = []
+    for _ in range(2):
+        set_random_state(found, torch.device("cpu"))
+        drawn.append((random.random(), np.random.rand(), torch.rand(1)))  # noqa: NPY002
+    assert drawn[0] == drawn[1]
+
+
+def test_the_loss_scale_goes_on_where_it_stood(tmp_path, monkeypatch):
+    scaler = torch.amp.GradScaler
+    monkeypatch.setattr(torch.amp, "GradScaler", lambda *_, **__: scaler("cpu", init_scale=4.0, growth_interval=5))
+    whole = Rig(tmp_path / "whole").run()
+    Rig(tmp_path / "parts").run(stop_after=6)
+    second = Rig(tmp_path / "parts", resume=True).run()
+    assert second.trainer.scaler.state_dict() == whole.trainer.scaler.state_dict()
+    assert whole.trainer.scaler.get_scale() == 16.0
 
 
 def test_training_on_after_the_end_needs_more_epochs(tmp_path, caplog):
