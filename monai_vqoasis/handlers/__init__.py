@@ -1,5 +1,6 @@
 """What happens beside an engine."""
 
+from monai_vqoasis.handlers.anomaly import AnomalyReport
 from monai_vqoasis.handlers.checkpoint import TrainingCheckpoint
 from monai_vqoasis.handlers.early_stop import EarlyStop
 from monai_vqoasis.handlers.interrupt import StopOnInterrupt
@@ -10,6 +11,7 @@ from monai_vqoasis.handlers.summary import EpochSummary
 from monai_vqoasis.handlers.tensorboard import tensorboard_writer
 
 __all__ = [
+    "AnomalyReport",
     "EarlyStop",
     "EpochSummary",
     "IterationLrSchedule",

@@ -1,5 +1,12 @@
 """How a trained network is used."""
 
+from monai_vqoasis.inferers.anomaly import VIEWS, AnomalyInferer, anomaly_score, check_view
+from monai_vqoasis.inferers.calibration import (
+    ANOMALY_METHODS,
+    AnomalyCalibration,
+    PositionStatistics,
+    load_calibration,
+)
 from monai_vqoasis.inferers.codes import encode_slices, encode_variants
 from monai_vqoasis.inferers.likelihood import bits_per_code
 from monai_vqoasis.inferers.reconstruction import ReconstructionInferer
@@ -8,12 +15,20 @@ from monai_vqoasis.inferers.wavefront import WavefrontSampler
 from monai_vqoasis.inferers.wavefront_layers import plan_layer
 
 __all__ = [
+    "ANOMALY_METHODS",
+    "VIEWS",
     "AncestralSampler",
+    "AnomalyCalibration",
+    "AnomalyInferer",
+    "PositionStatistics",
     "ReconstructionInferer",
     "WavefrontSampler",
+    "anomaly_score",
     "bits_per_code",
+    "check_view",
     "draw_codes",
     "encode_slices",
     "encode_variants",
+    "load_calibration",
     "plan_layer",
 ]

@@ -140,6 +140,11 @@ class ResidualVQVAE(VectorQuantizedAutoencoder):
         image = self.unit_range(_resample(image, self.field_of_view))
         return image if image_size is None else _centre(image, image_size)
 
+    def spread(self, grid: torch.Tensor, image_size: Sequence[int]) -> torch.Tensor:
+        if self.field_of_view is None:
+            return super().spread(grid, image_size)
+        return _centre(F.interpolate(grid, self.field_of_view, mode="bilinear"), image_size)
+
 
 def _resample(image: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     return F.interpolate(image.float(), tuple(size), mode="bicubic", antialias=True)

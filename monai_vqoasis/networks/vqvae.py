@@ -101,6 +101,15 @@ class VectorQuantizedAutoencoder(nn.Module):
         """The decoder's ``image`` (B C s*h s*w) as one of ``image_size`` (H, W); None for all that the codes hold."""
         return image if image_size is None else image[..., : image_size[0], : image_size[1]]
 
+    def pool(self, image: torch.Tensor) -> torch.Tensor:
+        """Mean of ``image`` (B C H W) over the pixels of each code: B C h w."""
+        return F.adaptive_avg_pool2d(self.prepare(image), self.latent_shape(image.shape[2:]))
+
+    def spread(self, grid: torch.Tensor, image_size: Sequence[int]) -> torch.Tensor:
+        """Values at the codes (B C h w) over an image of ``image_size`` (H, W), linearly; 0 where nothing is coded."""
+        spread = F.interpolate(grid, self.image_size(grid.shape[2:]), mode="bilinear")
+        return spread[..., : image_size[0], : image_size[1]]
+
     def check_image(self, image: torch.Tensor) -> None:
         """Raise ValueError unless ``image`` is B C H W with this network's channels."""
         if image.ndim != 4 or image.shape[1] != self.in_channels:

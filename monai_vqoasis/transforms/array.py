@@ -114,10 +114,14 @@ class SaveSlice(Transform):
         output_dir: folder to write to; made if missing.
         output_postfix: appended to the file's stem: ``case_001_slice_0.nii.png`` becomes
             ``case_001_slice_0_<postfix>.png``, ``volume.nii.gz`` becomes ``volume_<postfix>.nii.gz``.
+        label: the image holds label numbers, 0 to 255, and is written as such in 8 bits; not grey values.
     """
 
-    def __init__(self, output_dir: str | os.PathLike[str], output_postfix: str = "reconstruction") -> None:
+    def __init__(
+        self, output_dir: str | os.PathLike[str], output_postfix: str = "reconstruction", label: bool = False
+    ) -> None:
         self.output_dir = Path(output_dir)
+        self.label = label
         self.output_postfix = output_postfix
 
     def output_path(self, source: str | os.PathLike[str]) -> Path:
@@ -133,7 +137,7 @@ class SaveSlice(Transform):
         """Write ``image``.
 
         Args:
-            image: 1 H W or 1 H W D in [0, 1], of the same grid as its source; clamped to that range.
+            image: 1 H W or 1 H W D in [0, 1] (clamped), or of labels, of the same grid as its source.
             source: the file that the image came from; by default the one its metadata name.
 
         Returns:
@@ -142,14 +146,17 @@ class SaveSlice(Transform):
         source = Path(source if source is not None else image.meta["filename_or_obj"])
         path = self.output_path(source)
         path.parent.mkdir(parents=True, exist_ok=True)
-        array = torch.as_tensor(image).detach().cpu().squeeze(0).clamp(0, 1).numpy().astype(np.float64)
+        array = torch.as_tensor(image).detach().cpu().squeeze(0).numpy()
         partial = path.with_name(f".{path.name}")
         if path.name.lower().endswith(NIFTI_SUFFIXES):
-            _write_nifti(array * image.meta["intensity_max"], source, partial)
+            _write_nifti(array, source, partial, None if self.label else image.meta["intensity_max"])
         else:
-            with Image.open(source) as picture:
-                deep = GREY_MODES.get(picture.mode) == 65535
-            levels = np.rint(array * (65535 if deep else 255)).astype(np.uint16 if deep else np.uint8)
+            if not self.label:
+                with Image.open(source) as picture:
+                    white = 65535 if GREY_MODES.get(picture.mode) == 65535 else 255
+                array = np.rint(array.clip(0, 1).astype(np.float64) * white)
+            deep = not self.label and white == 65535
+            levels = array.astype(np.uint16 if deep else np.uint8)
             Image.fromarray(levels).save(partial, format="BMP" if path.suffix.lower() == ".bmp" else "PNG")
         partial.replace(path)
         return path
@@ -164,15 +171,18 @@ def _colour_to_grey(picture: Image.Image, path: Path) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(colours[..., 0]))
 
 
-def _write_nifti(array: np.ndarray, source: Path, path: Path) -> None:
+def _write_nifti(array: np.ndarray, source: Path, path: Path, white: float | None) -> None:
+    """Write grey values in the source's type, ``white`` for 1; or labels, where that is None."""
     like = nib.load(source)
-    dtype = like.get_data_dtype()
+    dtype = np.dtype(np.uint8) if white is None else like.get_data_dtype()
+    if white is not None:
+        array = array.clip(0, 1).astype(np.float64) * white
+        if np.issubdtype(dtype, np.integer) and like.dataobj.slope == 1 and like.dataobj.inter == 0:
+            bounds = np.iinfo(dtype)
+            array = np.clip(np.rint(array), bounds.min, bounds.max)
+        else:
+            dtype = np.dtype(np.float32)
     header = like.header.copy()
-    if np.issubdtype(dtype, np.integer) and like.dataobj.slope == 1 and like.dataobj.inter == 0:
-        bounds = np.iinfo(dtype)
-        array = np.clip(np.rint(array), bounds.min, bounds.max).astype(dtype)
-    else:
-        array = array.astype(np.float32)
-        header.set_data_dtype(np.float32)
+    header.set_data_dtype(dtype)
     header.set_slope_inter(1, 0)
-    nib.save(type(like)(array.reshape(like.shape), like.affine, header), path)
+    nib.save(type(like)(array.astype(dtype).reshape(like.shape), like.affine, header), path)

@@ -58,6 +58,7 @@ class SaveSliced(MapTransform):
         keys: keys that hold images.
         output_dir: see :class:`SaveSlice`.
         output_postfix: see :class:`SaveSlice`.
+        label: see :class:`SaveSlice`.
         allow_missing_keys: do not raise if a key is missing.
     """
 
@@ -66,10 +67,11 @@ class SaveSliced(MapTransform):
         keys: KeysCollection,
         output_dir: str | os.PathLike[str],
         output_postfix: str = "reconstruction",
+        label: bool = False,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.saver = SaveSlice(output_dir, output_postfix)
+        self.saver = SaveSlice(output_dir, output_postfix, label)
 
     def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
         d = dict(data)

@@ -1,0 +1,193 @@
+"""What looks abnormal on a slice: maps of residual, surprise and restoration."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from monai.inferers import Inferer
+from monai.networks.layers import GaussianFilter
+from monai.utils import convert_to_dst_type, convert_to_tensor
+
+from monai_vqoasis.errors import InputError
+from monai_vqoasis.inferers.calibration import ANOMALY_METHODS, AnomalyCalibration
+from monai_vqoasis.inferers.likelihood import bits_per_code
+from monai_vqoasis.inferers.sampling import AncestralSampler
+from monai_vqoasis.inferers.wavefront import WavefrontSampler
+from monai_vqoasis.metrics import brain_mask
+from monai_vqoasis.networks import CodePrior, VectorQuantizedAutoencoder
+
+__all__ = ["VIEWS", "AnomalyInferer", "anomaly_score", "check_view"]
+
+VIEWS = ("anomaly", "heatmap", "reconstruction")
+
+SIGMA = {"residual": 2.0, "surprise": 1.0, "restoration": 4.0}  # of the smoothing: pixels; codes for surprise
+SCORE_FRACTION = 0.01
+
+
+class AnomalyInferer(Inferer):
+    """Maps how far each brain pixel is from healthy, in standard deviations of healthy slices at its position.
+
+    - ``residual``: |image - reconstruction|. Needs no prior.
+    - ``surprise``: -log p(code | codes before it), spread over the code's pixels.
+    - ``restoration``: codes whose surprise is unusual at their position are drawn anew from the prior, given the
+      others, and decoded, several times; |image - mean restored image| (after Wang et al. 2020,
+      https://arxiv.org/abs/2010.02007, and Pinaya et al. 2022, https://doi.org/10.1016/j.media.2022.102475, who take
+      one threshold for all positions).
+
+    Each is smoothed a little, and turned into a z-score by an :class:`AnomalyCalibration`; 0 outside of the brain.
+    Slices of volumes are scored one by one. The same slice, seed and settings give the same map.
+
+    Args:
+        method: "residual", "surprise" or "restoration".
+        calibration: of this method and network.
+        prior: a trained stage 2; only ``residual`` does without.
+        num_restorations: restored images averaged.
+        redraw_above: z of the surprise above which a code is drawn anew.
+        sampler: draws them.
+        seed: of the restorations.
+        slice_batch_size: slices computed at a time.
+
+    Raises:
+        InputError: for an unknown method, or one that needs a prior without one.
+    """
+
+    def __init__(
+        self,
+        method: str = "restoration",
+        calibration: AnomalyCalibration | None = None,
+        prior: CodePrior | None = None,
+        num_restorations: int = 4,
+        redraw_above: float = 1.0,
+        sampler: AncestralSampler | None = None,
+        seed: int = 0,
+        slice_batch_size: int = 8,
+    ) -> None:
+        super().__init__()
+        if method not in ANOMALY_METHODS:
+            raise InputError(f"method must be one of {', '.join(ANOMALY_METHODS)}, got {method!r}.")
+        if method != "residual" and prior is None:
+            raise InputError(f"{method} needs a trained prior; without one only residual can be mapped.")
+        if num_restorations < 1:
+            raise InputError(f"num_restorations must be positive, got {num_restorations}.")
+        self.method = method
+        self.calibration = calibration
+        self.prior = prior
+        self.num_restorations = num_restorations
+        self.redraw_above = redraw_above
+        self.sampler = sampler or WavefrontSampler()
+        self.seed = seed
+        self.slice_batch_size = slice_batch_size
+
+    @torch.no_grad()
+    def __call__(
+        self, inputs: torch.Tensor, network: VectorQuantizedAutoencoder, *args: object, **kwargs: object
+    ) -> torch.Tensor:
+        """Map ``inputs``.
+
+        Args:
+            inputs: B 1 H W, or B 1 H W D whose slices are along the last axis; values in [0, 1], black outside of the
+                brain.
+            network: stage 1, in evaluation mode.
+            args: not used.
+            kwargs: not used.
+
+        Returns:
+            z-scores, same shape and type as ``inputs``, metadata included; 0 outside of the brain.
+
+        Raises:
+            ValueError: for another number of dimensions.
+            InputError: if prior or calibration belong to another network.
+        """
+        if inputs.ndim not in (4, 5):
+            raise ValueError(f"expected B 1 H W or B 1 H W D, got shape {tuple(inputs.shape)}.")
+        if self.calibration is None:
+            raise InputError("anomaly maps need a calibration: make one with calibrate.json.")
+        self.calibration.check(network, self.method)
+        if self.prior is not None:
+            self.prior.check_paired_with(network)
+        image = convert_to_tensor(inputs, track_meta=False)
+        slices = image if image.ndim == 4 else image.movedim(-1, 1).flatten(0, 1)
+        brain = brain_mask(slices)
+        output = torch.zeros_like(slices)
+        for part in brain.flatten(1).any(1).nonzero().flatten().split(self.slice_batch_size):
+            index = self.calibration.locate(slices[part], network)
+            raw = self.raw(slices[part], network, index)
+            output[part] = self.calibration.z_map(self.method, raw, index, network).to(output.dtype) * brain[part]
+        if image.ndim == 5:
+            output = output.unflatten(0, (image.shape[0], image.shape[-1])).movedim(1, -1)
+        return convert_to_dst_type(output, inputs)[0]
+
+    def raw(self, image: torch.Tensor, network: VectorQuantizedAutoencoder, slice_index: torch.Tensor) -> torch.Tensor:
+        """The map before its calibration: B 1 H W, at least 0.
+
+        Args:
+            image: B 1 H W in [0, 1].
+            network: stage 1.
+            slice_index: int64, B.
+        """
+        if self.method == "residual":
+            return _smooth((image - network(image).clamp(0, 1)).abs(), SIGMA["residual"])
+        codes = network.encode(image)
+        surprise = self.surprise(codes, slice_index)
+        if self.method == "surprise":
+            return network.spread(surprise.unsqueeze(1), image.shape[2:])
+        unusual = self.calibration.z_grid("surprise", surprise, slice_index) > self.redraw_above
+        restored = self.restore(codes, unusual, slice_index, network, image.shape[2:])
+        return _smooth((image - restored).abs(), SIGMA["restoration"])
+
+    def surprise(self, codes: torch.Tensor, slice_index: torch.Tensor) -> torch.Tensor:
+        """Nats of each code, smoothed over its neighbours: B h w, of ``codes`` (int64, B h w)."""
+        conditions = self._conditions(slice_index)
+        nats = bits_per_code(self.prior, codes, self.slice_batch_size, conditions) * math.log(2)
+        return _smooth(nats.unsqueeze(1), SIGMA["surprise"])[:, 0]
+
+    def restore(
+        self,
+        codes: torch.Tensor,
+        redrawn: torch.Tensor,
+        slice_index: torch.Tensor,
+        network: VectorQuantizedAutoencoder,
+        image_size: torch.Size,
+    ) -> torch.Tensor:
+        """Mean of the images (B 1 H W) with the codes (int64, B h w) of ``redrawn`` (bool, B h w) drawn anew."""
+        given = codes.masked_fill(redrawn, -1)
+        restored = torch.zeros(len(codes), 1, *image_size, device=codes.device)
+        for number in range(self.num_restorations):
+            seeds = [self.seed + number] * len(codes)
+            drawn = self.sampler(self.prior, codes.shape[1:], seeds, given, self._conditions(slice_index))
+            restored += network.decode(drawn, list(image_size)).clamp(0, 1) / self.num_restorations
+        return restored
+
+    def _conditions(self, slice_index: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"slice_index": slice_index} if "slice_index" in self.prior.condition_values else {}
+
+
+def check_view(view: str) -> str:
+    """``view``, if it is one of "anomaly", "heatmap" and "reconstruction".
+
+    Raises:
+        InputError: if it is not.
+    """
+    if view not in VIEWS:
+        raise InputError(f"view must be one of {', '.join(VIEWS)}, got {view!r}.")
+    return view
+
+
+def anomaly_score(z_map: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """How abnormal each slice is: the z that 1 % of its brain exceeds.
+
+    Args:
+        z_map: B 1 H W, of :class:`AnomalyInferer`.
+        mask: bool, B 1 H W: the brain.
+
+    Returns:
+        B; 0 for a slice without brain.
+    """
+    inside = [values[where].float() for values, where in zip(z_map, mask, strict=True)]
+    return torch.stack([v.quantile(1 - SCORE_FRACTION) if len(v) else v.new_zeros(()) for v in inside])
+
+
+def _smooth(maps: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Gaussian of maps (B 1 H W)."""
+    return GaussianFilter(2, sigma).to(maps.device)(maps)

@@ -1,0 +1,143 @@
+"""What anomaly maps are on healthy slices, position by position."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from monai.networks.layers import GaussianFilter
+from torch import nn
+
+from monai_vqoasis.errors import InputError
+from monai_vqoasis.networks import VectorQuantizedAutoencoder, load_tensors
+from monai_vqoasis.networks.vector_quantizer import codebook_fingerprint
+
+__all__ = ["ANOMALY_METHODS", "AnomalyCalibration", "PositionStatistics", "load_calibration"]
+
+ANOMALY_METHODS = ("residual", "surprise", "restoration")
+HEALTHY_FRACTIONS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+SMOOTHING = (1.5, 1.0)  # standard deviation over slices, and over codes
+FLOOR = 0.1  # of the typical variance, added to each
+
+
+class AnomalyCalibration(nn.Module):
+    """Turns the raw maps of :class:`AnomalyInferer` into z-scores: how many standard deviations a value lies above
+    those of healthy slices at the same position, so that one threshold means the same everywhere.
+
+    Made by :func:`calibrate_anomaly`, saved as the state dict. It belongs to the codebook that it was made with.
+
+    Args:
+        num_slices: slice positions S.
+        latent_shape: size (h, w) of the code grid, at which the statistics are kept.
+
+    Attributes:
+        template: S h w, healthy slices at the size of the code grid.
+        mean: methods S h w, of the raw maps.
+        std: methods S h w.
+        thresholds: methods fractions, the z that the fractions 0.1 to 0.001 of healthy brain pixels exceed; NaN for a
+            method that is not calibrated.
+    """
+
+    def __init__(self, num_slices: int, latent_shape: Sequence[int]) -> None:
+        super().__init__()
+        shape = (len(ANOMALY_METHODS), num_slices, *latent_shape)
+        self.register_buffer("template", torch.zeros(shape[1:]))
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("std", torch.ones(shape))
+        self.register_buffer("thresholds", torch.full((shape[0], len(HEALTHY_FRACTIONS)), torch.nan))
+        self.register_buffer("codebook_fingerprint", torch.zeros(32, dtype=torch.uint8))
+
+    def check(self, vqvae: VectorQuantizedAutoencoder, method: str) -> None:
+        """Make sure that this is the calibration of ``method`` with ``vqvae``.
+
+        Raises:
+            InputError: if it is not.
+        """
+        if not torch.equal(self.codebook_fingerprint.cpu(), codebook_fingerprint(vqvae.quantizer.embedding)):
+            raise InputError("the calibration was made with another VQ-VAE: make it again (calibrate.json).")
+        if self.thresholds[ANOMALY_METHODS.index(method)].isnan().any():
+            raise InputError(f"the calibration does not know {method}: make it again with a prior (calibrate.json).")
+
+    def locate(self, image: torch.Tensor, vqvae: VectorQuantizedAutoencoder) -> torch.Tensor:
+        """Slice index of each ``image`` (B 1 H W): int64, B, that of the most similar template (cosine)."""
+        flat = [F.normalize(values.flatten(1), dim=1) for values in (vqvae.pool(image)[:, 0], self.template)]
+        return (flat[0] @ flat[1].T).argmax(1)
+
+    def z_grid(self, method: str, raw: torch.Tensor, slice_index: torch.Tensor) -> torch.Tensor:
+        """z-scores (B h w) of raw values at the codes (B h w)."""
+        number = ANOMALY_METHODS.index(method)
+        return (raw - self.mean[number, slice_index]) / self.std[number, slice_index]
+
+    def z_map(
+        self, method: str, raw: torch.Tensor, slice_index: torch.Tensor, vqvae: VectorQuantizedAutoencoder
+    ) -> torch.Tensor:
+        """z-scores (B 1 H W) of a raw map (B 1 H W)."""
+        number = ANOMALY_METHODS.index(method)
+        mean, std = (
+            vqvae.spread(values[number, slice_index].unsqueeze(1), raw.shape[2:]) for values in (self.mean, self.std)
+        )
+        return torch.where(std > 0, (raw - mean) / std.clamp_min(torch.finfo(std.dtype).tiny), 0)
+
+    def threshold(self, method: str, healthy_fraction: float = 0.01) -> float:
+        """The z that a fraction of healthy brain pixels exceeds, between the known ones log-linearly.
+
+        Raises:
+            InputError: for a fraction outside of 0.001 to 0.1.
+        """
+        if not HEALTHY_FRACTIONS[-1] <= healthy_fraction <= HEALTHY_FRACTIONS[0]:
+            raise InputError(
+                f"healthy_fraction must be {HEALTHY_FRACTIONS[-1]} to {HEALTHY_FRACTIONS[0]}, got {healthy_fraction}."
+            )
+        known = self.thresholds[ANOMALY_METHODS.index(method)].tolist()
+        upper = next(i for i, fraction in enumerate(HEALTHY_FRACTIONS[1:], 1) if fraction <= healthy_fraction)
+        high, low, wanted = (
+            math.log(f) for f in (HEALTHY_FRACTIONS[upper - 1], HEALTHY_FRACTIONS[upper], healthy_fraction)
+        )
+        return known[upper - 1] + (known[upper] - known[upper - 1]) * (high - wanted) / (high - low)
+
+
+def load_calibration(path: str | os.PathLike[str]) -> AnomalyCalibration:
+    """The calibration in a file.
+
+    Raises:
+        InputError: naming the file, if it is missing, damaged, or holds something else.
+    """
+    state = load_tensors(path)
+    calibration = AnomalyCalibration(1, (1, 1))
+    if not isinstance(state, dict) or set(state) != set(calibration.state_dict()):
+        raise InputError(f"{path}: holds no calibration; make one with calibrate.json.")
+    calibration = AnomalyCalibration(len(state["template"]), state["template"].shape[1:])
+    calibration.load_state_dict(state)
+    return calibration.eval()
+
+
+class PositionStatistics:
+    """Mean and standard deviation of values at each slice position and code, each person's kept apart.
+
+    Args:
+        num_slices: slice positions S.
+        latent_shape: size (h, w) of the code grid.
+    """
+
+    def __init__(self, num_slices: int, latent_shape: Sequence[int]) -> None:
+        self.shape = (3, num_slices, *latent_shape)
+        self.sums: dict[str, torch.Tensor] = {}
+
+    def add(self, case: str, slice_index: int, values: torch.Tensor, squares: torch.Tensor) -> None:
+        """Add a slice: the mean at each code (h w) of the values and of their squares."""
+        sums = self.sums.setdefault(case, torch.zeros(self.shape, dtype=torch.float64))
+        sums[:, slice_index] += torch.stack([torch.ones_like(values), values, squares.clamp_min(0)]).double()
+
+    def estimate(self, without: str | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and standard deviation, S h w each, smoothed over neighbours, of all people but one."""
+        total = sum((sums for case, sums in self.sums.items() if case != without), torch.zeros(self.shape).double())
+        # along each axis for itself: the grid is small
+        smooth = GaussianFilter(3, (SMOOTHING[0], SMOOTHING[1], SMOOTHING[1])).double()
+        number, values, squares = smooth(total.unsqueeze(0))[0]
+        mean = values / number.clamp_min(1e-6)
+        variance = (squares / number.clamp_min(1e-6) - mean.square()).clamp_min(0)
+        typical = variance[variance > 0].median() if (variance > 0).any() else variance.new_tensor(1.0)
+        return mean.float(), (variance + FLOOR * typical).sqrt().float()
