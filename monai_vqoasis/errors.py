@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-__all__ = ["InputError", "MissingPackageError", "NonFiniteLossError", "UserError", "find_user_error", "require"]
+__all__ = [
+    "ExportError",
+    "InputError",
+    "MissingPackageError",
+    "NonFiniteLossError",
+    "UserError",
+    "find_user_error",
+    "require",
+]
 
 
 class UserError(Exception):
@@ -21,6 +29,10 @@ class MissingPackageError(UserError, ImportError):
 
 class NonFiniteLossError(UserError, RuntimeError):
     """The loss became NaN or infinite; no step was made with it."""
+
+
+class ExportError(UserError, RuntimeError):
+    """An exported network does not compute what the network does."""
 
 
 def require(extra: str, *packages: str) -> None:
