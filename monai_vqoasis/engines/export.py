@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from itertools import islice
@@ -85,8 +86,10 @@ def to_onnx(
     shapes = tuple(dict.fromkeys(value, batch) if isinstance(value, dict) else batch for value in example.values())
     for chatty in ("torch.onnx", "onnxscript"):  # which tell of operators that are not asked for
         logging.getLogger(chatty).setLevel(logging.ERROR)
-    traced = torch.export.export(network, tuple(example.values()), dynamic_shapes=shapes)
-    program = torch.onnx.export(traced, dynamo=True, input_names=names, output_names=[output], verbose=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch's, about itself
+        traced = torch.export.export(network, tuple(example.values()), dynamic_shapes=shapes)
+        program = torch.onnx.export(traced, dynamo=True, input_names=names, output_names=[output], verbose=False)
     program.model.metadata_props.update(properties or {})
     return program.model_proto.SerializeToString()
 
