@@ -6,6 +6,7 @@ import errno
 from importlib.util import find_spec
 
 __all__ = [
+    "ExportError",
     "InputError",
     "MissingPackageError",
     "NonFiniteLossError",
@@ -37,6 +38,10 @@ class NonFiniteLossError(UserError, RuntimeError):
 
 class StorageError(UserError, OSError):
     """A file could not be written: the disk is full, or writing is not allowed."""
+
+
+class ExportError(UserError, RuntimeError):
+    """An exported network does not compute what the network does."""
 
 
 def require(extra: str, *packages: str) -> None:

@@ -145,8 +145,8 @@ class GatedPixelCNN(CodePrior):
 
     def scan_order(self, height: int, device: torch.device | str | None = None) -> torch.Tensor:
         """Rows from the middle outwards, above and below in turn."""
-        rows = torch.arange(height, device=device)
-        return (2 * rows - height + 1).abs().argsort(stable=True)
+        # sorted in Python: ONNX has no stable sort
+        return torch.tensor(sorted(range(height), key=lambda row: abs(2 * row - height + 1)), device=device)
 
     def forward(self, codes: torch.Tensor, **conditions: torch.Tensor) -> torch.Tensor:
         """Logits B K H W.
@@ -158,7 +158,7 @@ class GatedPixelCNN(CodePrior):
         shape = codes.shape[-2:]
         self.check_shape(shape)
         scan = self.scan_order(shape[0], codes.device)
-        features = self.stem(codes.index_select(-2, scan)) + self.context(len(codes), shape, conditions)
+        features = self.stem(codes.index_select(-2, scan)) + self.context(codes.shape[0], shape, conditions)
         return self.head(self.blocks(features)).index_select(2, scan.argsort())
 
     def check_shape(self, shape: Sequence[int]) -> None:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from monai_vqoasis.networks.vector_quantizer import VectorQuantizer
-from monai_vqoasis.networks.vqvae import VectorQuantizedAutoencoder
+from monai_vqoasis.networks.vqvae import VectorQuantizedAutoencoder, crop_to_size, pad_to_stride
 
 __all__ = ["ResidualBlock", "ResidualVQVAE", "UnitRange"]
 
@@ -129,14 +129,14 @@ class ResidualVQVAE(VectorQuantizedAutoencoder):
         return super().image_size(latent_shape) if self.field_of_view is None else self.field_of_view
 
     def prepare(self, image: torch.Tensor) -> torch.Tensor:
-        if self.field_of_view is None:
-            return super().prepare(image)
         self.check_image(image)
+        if self.field_of_view is None:
+            return pad_to_stride(image, self.stride)
         return _resample(_centre(image, self.field_of_view), self.resampled_size)
 
-    def restore(self, image: torch.Tensor, image_size: Sequence[int] | None) -> torch.Tensor:
+    def restore(self, image: torch.Tensor, image_size: list[int] | None) -> torch.Tensor:
         if self.field_of_view is None:
-            return self.unit_range(super().restore(image, image_size))
+            return self.unit_range(crop_to_size(image, image_size))
         image = self.unit_range(_resample(image, self.field_of_view))
         return image if image_size is None else _centre(image, image_size)
 
@@ -146,14 +146,15 @@ class ResidualVQVAE(VectorQuantizedAutoencoder):
         return _centre(F.interpolate(grid, self.field_of_view, mode="bilinear"), image_size)
 
 
-def _resample(image: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    return F.interpolate(image.float(), tuple(size), mode="bicubic", antialias=True)
+def _resample(image: torch.Tensor, size: list[int]) -> torch.Tensor:
+    return F.interpolate(image.float(), size, mode="bicubic", antialias=True)
 
 
-def _centre(image: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+def _centre(image: torch.Tensor, size: list[int]) -> torch.Tensor:
     """The middle of ``image`` in ``size`` (H, W): cut off, or padded with black, which puts back what was cut off."""
     padding: list[int] = []
-    for given, wanted in zip(image.shape[:1:-1], size[::-1], strict=True):  # F.pad begins with the last axis
-        before = abs(wanted - given) // 2 * (1 if wanted >= given else -1)
-        padding += [before, wanted - given - before]
+    for axis in (1, 0):  # F.pad begins with the last one
+        missing = size[axis] - image.shape[axis + 2]
+        before = abs(missing) // 2 * (1 if missing >= 0 else -1)
+        padding += [before, missing - before]
     return F.pad(image, padding)

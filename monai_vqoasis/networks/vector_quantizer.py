@@ -104,7 +104,7 @@ class VectorQuantizer(nn.Module):
 
     def encode(self, encoding: torch.Tensor) -> torch.Tensor:
         """Nearest codes of ``encoding`` (B D H W) as int64, B H W. Of two equally near codes the first wins."""
-        return self._nearest(self._flatten(encoding)).view(encoding.shape[0], *encoding.shape[2:])
+        return self._nearest(self._flatten(encoding)).view(encoding.shape[:1] + encoding.shape[2:])
 
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
         """Codebook vectors of ``codes`` (int64, B H W) as B D H W."""
@@ -114,10 +114,10 @@ class VectorQuantizer(nn.Module):
         """Quantise ``encoding`` (B D H W), and learn from it if this is a training step."""
         learns = self.training and torch.is_grad_enabled()
         flat = self._flatten(encoding)
-        if learns and not self.initialized:
+        if not torch.jit.is_scripting() and learns and not self.initialized:
             self._initialize(flat.detach())
         flat_codes = self._nearest(flat)
-        codes = flat_codes.view(encoding.shape[0], *encoding.shape[2:])
+        codes = flat_codes.view(encoding.shape[:1] + encoding.shape[2:])
         embedding = self.decode(codes)
 
         encoding = encoding.float()
@@ -126,7 +126,7 @@ class VectorQuantizer(nn.Module):
             loss = loss + F.mse_loss(embedding, encoding.detach())
         # written so that the forward value is the codebook vector to the last bit
         quantized = embedding.detach() + (encoding - encoding.detach()) if learns else embedding
-        if learns and self.learning == "ema":
+        if not torch.jit.is_scripting() and learns and self.learning == "ema":
             self._update(flat.detach(), flat_codes)
         return VectorQuantizerOutput(quantized, codes, loss)
 
@@ -138,10 +138,15 @@ class VectorQuantizer(nn.Module):
         return encoding.float().movedim(1, -1).reshape(-1, self.embedding_dim)
 
     def _nearest(self, flat: torch.Tensor) -> torch.Tensor:
-        # |z - e|^2 = |z|^2 - 2 (z.e - |e|^2 / 2): the first term is the same for all codes of one z
+        if torch.jit.is_scripting():  # TorchScript knows no autocast for whichever device comes
+            return self._similarity(flat).argmax(1)
         with torch.autocast(flat.device.type, enabled=False), torch.no_grad():
-            half_norm = self.embedding.square().sum(1) / 2
-            return torch.addmm(-half_norm, flat, self.embedding.T).argmax(1)
+            return self._similarity(flat).argmax(1)
+
+    def _similarity(self, flat: torch.Tensor) -> torch.Tensor:
+        # |z - e|^2 = |z|^2 - 2 (z.e - |e|^2 / 2): the first term is the same for all codes of one z
+        half_norm = self.embedding.square().sum(1) / 2
+        return torch.addmm(-half_norm, flat, self.embedding.T)
 
     @torch.no_grad()
     def _initialize(self, flat: torch.Tensor) -> None:

@@ -71,11 +71,13 @@ class VectorQuantizedAutoencoder(nn.Module):
         height, width = latent_shape
         return height * self.stride, width * self.stride
 
+    @torch.jit.export
     def encode(self, image: torch.Tensor) -> torch.Tensor:
         """Codes (int64, B h w) of ``image`` (float, B C H W, values in [0, 1])."""
         return self.quantizer.encode(self.encoder(self.prepare(image)))
 
-    def decode(self, codes: torch.Tensor, image_size: Sequence[int] | None = None) -> torch.Tensor:
+    @torch.jit.export
+    def decode(self, codes: torch.Tensor, image_size: list[int] | None = None) -> torch.Tensor:
         """Image (B C H W) of ``codes`` (int64, B h w), of ``image_size`` (H, W) where that is given."""
         return self.restore(self.decoder(self.quantizer.decode(codes)), image_size)
 
@@ -88,18 +90,18 @@ class VectorQuantizedAutoencoder(nn.Module):
         """
         quantized, codes, loss = self.quantizer(self.encoder(self.prepare(image)))
         reconstruction = self.restore(self.decoder(quantized), image.shape[2:])
-        return VQVAEOutput(reconstruction, codes, loss) if full_output else reconstruction
+        if full_output:
+            return VQVAEOutput(reconstruction, codes, loss)
+        return reconstruction
 
     def prepare(self, image: torch.Tensor) -> torch.Tensor:
         """What the encoder sees of ``image`` (B C H W): B C s*h s*w."""
         self.check_image(image)
-        height, width = image.shape[2:]
-        below, right = -height % self.stride, -width % self.stride
-        return F.pad(image, (0, right, 0, below)) if below or right else image
+        return pad_to_stride(image, self.stride)
 
-    def restore(self, image: torch.Tensor, image_size: Sequence[int] | None) -> torch.Tensor:
+    def restore(self, image: torch.Tensor, image_size: list[int] | None) -> torch.Tensor:
         """The decoder's ``image`` (B C s*h s*w) as one of ``image_size`` (H, W); None for all that the codes hold."""
-        return image if image_size is None else image[..., : image_size[0], : image_size[1]]
+        return crop_to_size(image, image_size)
 
     def pool(self, image: torch.Tensor) -> torch.Tensor:
         """Mean of ``image`` (B C H W) over the pixels of each code: B C h w."""
@@ -113,7 +115,19 @@ class VectorQuantizedAutoencoder(nn.Module):
     def check_image(self, image: torch.Tensor) -> None:
         """Raise ValueError unless ``image`` is B C H W with this network's channels."""
         if image.ndim != 4 or image.shape[1] != self.in_channels:
-            raise ValueError(f"image must be B {self.in_channels} H W, got shape {tuple(image.shape)}.")
+            raise ValueError(f"image must be B {self.in_channels} H W, got shape {list(image.shape)}.")
+
+
+# functions, because TorchScript, in which a network is exported, cannot call what a method overrides
+def pad_to_stride(image: torch.Tensor, stride: int) -> torch.Tensor:
+    """``image`` (B C H W) with background at the bottom and right, so that ``stride`` divides its size."""
+    below, right = -image.shape[2] % stride, -image.shape[3] % stride
+    return F.pad(image, (0, right, 0, below)) if below or right else image
+
+
+def crop_to_size(image: torch.Tensor, size: list[int] | None) -> torch.Tensor:
+    """The top left of ``image`` (B C H W) in ``size`` (H, W); None for all of it."""
+    return image if size is None else image[..., : size[0], : size[1]]
 
 
 class VQVAE(VectorQuantizedAutoencoder):

@@ -14,8 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from jsonschema import validate
-from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow, load, verify_net_in_out
+from monai.bundle import ConfigParser, load
 from PIL import Image
 
 from monai_vqoasis.networks import ResidualVQVAE
@@ -268,34 +267,6 @@ def test_ctrl_c_leaves_a_checkpoint_to_resume_from(tmp_path):
     assert numbers == list(range(1, settings["max_epochs"] + 1))
 
 
-@pytest.mark.parametrize(
-    ("config", "workflow_type"),
-    [("train.json", "train"), ("train_prior.json", "train"), ("inference.json", "infer")],
-)
-def test_bundle_properties_are_satisfied(trained, config, workflow_type):
-    _, where = trained
-    settings = {**where, **(STAGE_2 if "prior" in config else NETWORK)}
-    if config == "inference.json":
-        settings["dataset_dir"] = where["dataset_dir"] / "keras_png_slices_test"
-    settings = {key: value if isinstance(value, dict) else str(value) for key, value in settings.items()}
-    settings |= {key: int(value) for key, value in settings.items() if isinstance(value, str) and value.isdigit()}
-    workflow = ConfigWorkflow(str(CONFIGS / config), workflow_type=workflow_type, logging_file=False, **settings)
-    workflow.initialize()
-    assert workflow.check_properties() == []
-    assert workflow.bundle_root == str(CONFIGS.parent)
-    made = create_workflow(
-        config_file=str(CONFIGS / config), workflow_type=workflow_type, logging_file=False, **settings
-    )
-    assert made.version == "0.2.0"
-
-
-@pytest.mark.parametrize("config", ["train.json", "inference.json"])
-def test_network_input_and_output_are_as_the_metadata_say(config):
-    verify_net_in_out(
-        "network_def", meta_file=str(CONFIGS / "metadata.json"), config_file=str(CONFIGS / config), device="cpu"
-    )
-
-
 def test_the_original_overlay_is_the_original():
     parser = ConfigParser()
     parser.read_config([str(CONFIGS / "train.json"), str(CONFIGS / "original.json")])
@@ -328,42 +299,3 @@ def test_weights_load_by_name_into_the_configs_network(trained, tmp_path):
     network.field_of_view = None
     image = torch.rand(1, 1, 40, 48)
     assert torch.equal(network(image), load_network(where)(image))
-
-
-def test_metadata_have_what_the_schema_asks_for():
-    text = {"type": "string", "minLength": 1}
-    version = {"type": "string", "pattern": r"^\d+\.\d+\.\d+$"}
-    tensor = {
-        "required": ["type", "format", "num_channels", "spatial_shape", "dtype", "value_range"],
-        "properties": {
-            "type": text,
-            "format": text,
-            "num_channels": {"type": "integer", "minimum": 1},
-            "spatial_shape": {"type": "array", "minItems": 2, "items": {"type": ["integer", "string"]}},
-            "dtype": text,
-            "value_range": {"type": "array"},
-        },
-    }
-    required = {
-        "schema": {"type": "string", "pattern": "meta_schema_20240725.json$"},
-        "version": version,
-        "changelog": {"type": "object"},
-        "monai_version": version,
-        "pytorch_version": version,
-        "numpy_version": version,
-        "required_packages_version": {"type": "object", "additionalProperties": version},
-        "task": text,
-        "description": text,
-        "authors": text,
-        "copyright": text,
-        "network_data_format": {
-            "required": ["inputs", "outputs"],
-            "properties": {
-                "inputs": {"required": ["image"], "additionalProperties": tensor},
-                "outputs": {"required": ["pred"], "additionalProperties": tensor},
-            },
-        },
-    }
-    metadata = json.loads((CONFIGS / "metadata.json").read_text())
-    validate(metadata, {"type": "object", "required": list(required), "properties": required})
-    assert metadata["version"] in metadata["changelog"]

@@ -46,7 +46,9 @@ def prior(vqvae) -> GatedPixelCNN:
 @pytest.fixture(scope="module")
 def healthy() -> list[dict[str, object]]:
     return [
-        {"image": person(p, index), "case": f"case_{p:03d}", "slice_index": index} for p in range(4) for index in range(3)
+        {"image": person(p, index), "case": f"case_{p:03d}", "slice_index": index}
+        for p in range(4)
+        for index in range(3)
     ]
 
 
@@ -86,7 +88,9 @@ def test_the_restoration_draws_unusual_codes_anew_and_keeps_the_others(vqvae, pr
             return drawn
 
     image = person(7, 1).unsqueeze(0)
-    inferer = AnomalyInferer("restoration", calibration, prior, num_restorations=1, redraw_above=0.0, sampler=Watching())
+    inferer = AnomalyInferer(
+        "restoration", calibration, prior, num_restorations=1, redraw_above=0.0, sampler=Watching()
+    )
     inferer(image, vqvae)
     codes, index = vqvae.encode(image), calibration.locate(image, vqvae)
     unusual = calibration.z_grid("surprise", inferer.surprise(codes, index), index) > 0

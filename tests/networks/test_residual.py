@@ -7,6 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from monai_vqoasis.losses import VQVAELoss
 from monai_vqoasis.networks import VQVAE, ResidualVQVAE
 from monai_vqoasis.networks.residual import ResidualBlock, UnitRange
+from tests.networks.test_vqvae import SMALL as ORIGINAL
 
 SMALL = {
     "channels": (8, 12),
@@ -73,6 +74,27 @@ def test_a_field_of_view_is_where_it_was_in_the_image():
     assert network.image_size((8, 8)) == (44, 52)
     with pytest.raises(ValueError, match="divisible by 8"):
         ResidualVQVAE(field_of_view=(44, 52), resampled_size=(60, 64))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [ResidualVQVAE(**SMALL), ResidualVQVAE(**VIEW), VQVAE(**ORIGINAL, learning="gradient", revival_threshold=0.0)],
+)
+def test_torchscript_encodes_decodes_and_reconstructs_the_same(network, tmp_path):
+    torch.jit.script(network.eval()).save(tmp_path / "network.ts")
+    script = torch.jit.load(tmp_path / "network.ts")
+    for size in ((64, 64), (40, 53)):
+        image = torch.rand(2, 1, *size)
+        codes = network.encode(image)
+        assert torch.equal(script.encode(image), codes)
+        assert torch.equal(script.decode(codes, size), network.decode(codes, size))
+        assert torch.equal(script.decode(codes), network.decode(codes))
+        assert torch.equal(script(image), network(image))
+        output = script(image, full_output=True)
+        assert torch.equal(output.codes, codes)
+        assert torch.equal(output.reconstruction, network(image))
+    with pytest.raises(torch.jit.Error, match=r"B 1 H W, got shape \[1, 3, 64, 64\]"):
+        script(torch.rand(1, 3, 64, 64))
 
 
 def test_a_block_starts_as_the_identity_and_learns_all_the_same():

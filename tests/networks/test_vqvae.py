@@ -61,7 +61,7 @@ def test_training_reaches_every_parameter_and_lowers_the_loss():
 def test_wrong_shapes_are_refused_with_a_sentence():
     with pytest.raises(ValueError, match="same length"):
         VQVAE(encoder_channels=(4, 4), decoder_channels=(4,))
-    with pytest.raises(ValueError, match=r"B 1 H W.*\(1, 3, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"B 1 H W.*\[1, 3, 8, 8\]"):
         VQVAE(**SMALL)(torch.rand(1, 3, 8, 8))
 
 
