@@ -36,6 +36,7 @@ RUNS = {
     "inference.json": ("inference", "small", NETWORK),
     "generate.json": (None, "small", {**PAIR, "num_samples": 2, "image_size": [64, 64]}),
     "evaluate.json": (None, "small", {**PAIR, "num_samples": 4, "samples_per_position": 1, "codec_slices": 2}),
+    "calibrate.json": (None, "small", {**PAIR, "section": "train", "num_restorations": 1}),
     "export.json": (None, "small", {**PAIR, "num_samples": 2, "image_size": [40, 48]}),
     "prepare_demo.json": (None, "small", {"num_train": 1, "num_validate": 1, "num_test": 1}),
 }
