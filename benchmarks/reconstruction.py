@@ -23,6 +23,8 @@ from monai_vqoasis.evaluation import book_usage, code_histograms, code_slices, l
 from monai_vqoasis.networks import load_weights
 
 EQUAL_BITS = {"num_embeddings": 256, "embedding_dim": 64}
+UNSHIFTED = {"max_shift": 0}  # which gives better numbers on slices that lie as the training slices do
+PLAIN = {**UNSHIFTED, "mirror_prob": 0.0}
 BALANCED = {"encoder_blocks": [1, 2], "decoder_blocks": [2, 3]}
 SMALL = {"channels": [32, 64, 128], "num_res_layers": 1, "num_res_channels": [32, 64, 128]}
 
@@ -40,40 +42,46 @@ def ours(**arguments: object) -> dict[str, object]:
 ENTRIES: Entries = {
     "ours": (["train.json"], {}),
     "original": (["train.json", "original.json"], {}),
-    # with this project's rate schedule and mirrored slices too
-    "original_corrected_book": (["train.json"], {**network("VQVAE"), "learning_rate": 1e-3}),
+    # these with this project's rate schedule and mirrored slices too
+    "original_corrected_book": (["train.json"], {**network("VQVAE"), **UNSHIFTED, "learning_rate": 1e-3}),
     "vector_quantize_pytorch": (
         ["train.json"],
-        network(
-            "peers.LucidrainsVQVAE",
-            num_embeddings=256,
-            embedding_dim=16,
-            field_of_view=[176, 208],
-            quantizer_kwargs={
-                "decay": 0.99,
-                "kmeans_init": True,
-                "threshold_ema_dead_code": 2,
-                "commitment_weight": 0.25,
-            },
-        ),
+        {
+            **UNSHIFTED,
+            **network(
+                "peers.LucidrainsVQVAE",
+                num_embeddings=256,
+                embedding_dim=16,
+                field_of_view=[176, 208],
+                quantizer_kwargs={
+                    "decay": 0.99,
+                    "kmeans_init": True,
+                    "threshold_ema_dead_code": 2,
+                    "commitment_weight": 0.25,
+                },
+            ),
+        },
     ),
-    "monai_tuned": (["train.json"], network("peers.MONAIVQVAE", **EQUAL_BITS, **SMALL, decay=0.8)),
-    "monai_defaults": (["train.json"], {**network("peers.MONAIVQVAE", **EQUAL_BITS), "learning_rate": 1e-3}),
+    "monai_tuned": (["train.json"], {**network("peers.MONAIVQVAE", **EQUAL_BITS, **SMALL, decay=0.8), **UNSHIFTED}),
+    "monai_defaults": (
+        ["train.json"],
+        {**network("peers.MONAIVQVAE", **EQUAL_BITS), **UNSHIFTED, "learning_rate": 1e-3},
+    ),
+    "unshifted": (["train.json"], UNSHIFTED),
     # one thing at a time, from a network whose encoder is as deep as its decoder
-    "balanced": (["train.json"], {**ours(**BALANCED), "mirror_prob": 0.0}),
+    "balanced": (["train.json"], {**ours(**BALANCED), **PLAIN}),
     "balanced_dim_8": (
         ["train.json"],
-        {**ours(**BALANCED, embedding_dim=8), "mirror_prob": 0.0},
+        {**ours(**BALANCED, embedding_dim=8), **PLAIN},
     ),
     "balanced_rate_4e-3": (
         ["train.json"],
-        {**ours(**BALANCED), "mirror_prob": 0.0, "learning_rate": 4e-3},
+        {**ours(**BALANCED), **PLAIN, "learning_rate": 4e-3},
     ),
-    "deeper_decoder": (["train.json"], {**ours(encoder_blocks=[1, 1], decoder_blocks=[2, 4]), "mirror_prob": 0.0}),
-    "shifted": (["train.json"], {"max_shift": 4}),
-    "shifted_coarse": (["train.json"], {**ours(encoder_blocks=[1, 1], decoder_blocks=[2, 5]), "max_shift": 4}),
+    "deeper_decoder": (["train.json"], {**ours(encoder_blocks=[1, 1], decoder_blocks=[2, 4]), **PLAIN}),
+    "coarse": (["train.json"], ours(encoder_blocks=[1, 1], decoder_blocks=[2, 5])),
 }
-PEERS = list(ENTRIES)[: list(ENTRIES).index("balanced")]
+PEERS = list(ENTRIES)[: list(ENTRIES).index("unshifted")]
 COLUMNS = ("psnr", "ssim", "psnr_brain", "codes_used", "perplexity", "perplexity_brain", "gmac", "seconds")
 
 
