@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -105,6 +106,8 @@ def load_calibration(path: str | os.PathLike[str]) -> AnomalyCalibration:
     Raises:
         InputError: naming the file, if it is missing, damaged, or holds something else.
     """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file; make a calibration with calibrate.json.")
     state = load_tensors(path)
     calibration = AnomalyCalibration(1, (1, 1))
     if not isinstance(state, dict) or set(state) != set(calibration.state_dict()):
