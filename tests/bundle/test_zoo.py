@@ -195,6 +195,8 @@ def execute(bundle, work, run):
         paths["dataset_dir"] = work / "slices" / "keras_png_slices_test"
     elif names[0] in ("generate.json", "export.json"):
         del paths["dataset_dir"]
+    elif names[0] == "calibrate.json":
+        paths["calibration_path"] = paths.pop("output_dir") / "calibration.pt"
     elif names[0] == "prepare_demo.json":
         paths = {"dataset_dir": work / run}
     workflow = create_workflow(
