@@ -3,7 +3,7 @@
 Each entry is the bundle's train_prior.json with other settings. What counts is the best epoch on the validation
 section, in nats per code and without conditions; ``nats_given_slice`` is told the slice index.
 
-    python benchmarks/prior.py [--dataset_dir <dataset_dir>] [--epochs 16] [--set '{"vqvae_path": "model.pt"}']
+    python benchmarks/prior.py [--dataset_dir <dataset_dir>] [--epochs 24] [--set '{"vqvae_path": "model.pt"}']
 
 The codes are those of ``bundle/models/model.pt`` unless ``--set`` names another file.
 
@@ -63,7 +63,7 @@ def measure(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str,
 
 
 def main() -> None:
-    arguments = parse_arguments(__doc__, ENTRIES, ["ours", "original"], epochs=16)
+    arguments = parse_arguments(__doc__, ENTRIES, ["ours", "original"], epochs=24)
     arguments.settings = {"vqvae_path": str(CONFIGS.parent / "models" / "model.pt"), **arguments.settings}
     run_entries(ENTRIES, COLUMNS, measure, arguments)
 

@@ -32,7 +32,7 @@ def pair():
 
 def test_files_are_those_that_are_described():
     described = json.loads((MODELS / "training.json").read_text())
-    for name in ("model.pt", "model_prior.pt"):
+    for name in ("model.pt", "model_prior.pt", "calibration.pt"):
         file = MODELS / name
         assert file.stat().st_size < 25e6
         assert hashlib.sha256(file.read_bytes()).hexdigest() == described[name]["sha256"]
