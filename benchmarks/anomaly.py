@@ -19,15 +19,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from lesions import KINDS, RADII, plant_lesion
+from monai.bundle import ConfigParser
 from monai.networks.layers import GaussianFilter
 from sklearn.metrics import average_precision_score, roc_auc_score
 from tqdm import tqdm
 from trainings import CONFIGS
 
+from monai_vqoasis.brain import brain_mask
 from monai_vqoasis.evaluation import SliceSet, load_slices
 from monai_vqoasis.inferers import ANOMALY_METHODS, AnomalyInferer, load_calibration
-from monai_vqoasis.metrics import brain_mask, estimate_mean
-from monai_vqoasis.networks import GatedPixelCNN, ResidualVQVAE, load_weights
+from monai_vqoasis.metrics import estimate_mean
+from monai_vqoasis.networks import load_weights
 from monai_vqoasis.visualize import save_picture_grid
 
 BLUR = 4.0  # pixels
@@ -96,18 +98,19 @@ def _counts(truth: np.ndarray, found: np.ndarray) -> tuple[int, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset_dir", type=Path, default=CONFIGS.parent / "data" / "demo_cohort")
-    parser.add_argument("--section", default="test")
-    parser.add_argument("--ckpt_dir", type=Path, default=CONFIGS.parent / "models")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--num_restorations", type=int, default=4)
-    parser.add_argument("--output_dir", type=Path, default=Path("benchmark_anomaly"))
-    arguments = parser.parse_args()
+    command_line = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    command_line.add_argument("--dataset_dir", type=Path, default=CONFIGS.parent / "data" / "demo_cohort")
+    command_line.add_argument("--section", default="test")
+    command_line.add_argument("--ckpt_dir", type=Path, default=CONFIGS.parent / "models")
+    command_line.add_argument("--seed", type=int, default=0)
+    command_line.add_argument("--num_restorations", type=int, default=4)
+    command_line.add_argument("--output_dir", type=Path, default=Path("benchmark_anomaly"))
+    arguments = command_line.parse_args()
 
-    vqvae = load_weights(ResidualVQVAE(field_of_view=[176, 208]), arguments.ckpt_dir / "model.pt")
-    prior_def = GatedPixelCNN(conditions={"slice_index": 32, "cdr": 5})
-    prior = load_weights(prior_def, arguments.ckpt_dir / "model_prior.pt")
+    parser = ConfigParser()
+    parser.read_config(str(CONFIGS / "inference.json"))
+    vqvae = load_weights(parser.get_parsed_content("network_def"), arguments.ckpt_dir / "model.pt")
+    prior = load_weights(parser.get_parsed_content("prior_def"), arguments.ckpt_dir / "model_prior.pt")
     calibration = load_calibration(arguments.ckpt_dir / "calibration.pt")
     planted = Planted(load_slices(arguments.dataset_dir, arguments.section), arguments.seed)
 
@@ -125,14 +128,15 @@ def main() -> None:
     groups |= {kind: np.array(planted.kinds) == kind for kind in KINDS}
 
     results: dict[str, dict[str, object]] = {}
-    shown = [planted.kinds.index(kind, 1) for kind in KINDS]
+    shown = [list(zip(planted.kinds, planted.radii, strict=True)).index((kind, RADII[-1])) for kind in KINDS]
     rows = [[planted.images[i, 0] for i in shown], [planted.masks[i, 0].float() for i in shown]]
     print(f"{len(planted.cases)} lesions in {len(set(planted.cases))} people; AUROC / average precision / Dice")
     for name, function in maps.items():
         batches = tqdm(planted.images.split(BATCH), desc=name, unit="batch", disable=None)
         found = torch.cat([function(batch) for batch in batches])
         results[name] = {group: score(found, planted, which) for group, which in groups.items()}
-        rows.append([found[i, 0] / (6 if name in ANOMALY_METHODS else 1) for i in shown])
+        white = 2 * calibration.threshold(name) if name in ANOMALY_METHODS else 1
+        rows.append([found[i, 0] / white for i in shown])
         for group, columns in results[name].items():
             cells = [f"{v['mean']:.3f} [{v['low']:.3f}, {v['high']:.3f}]" for v in columns.values()]
             print(f"{name:>20} {group:>20}  " + "  ".join(cells), flush=True)

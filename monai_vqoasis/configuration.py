@@ -10,7 +10,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from monai_vqoasis.errors import InputError, find_user_error
 
 __all__ = [
     "bundle_root",
+    "check_choice",
     "check_config_keys",
     "initialize",
     "join_processes",
@@ -70,6 +71,17 @@ def bundle_root() -> str:
         return "."
     configs = Path(workflow.config_root_path).resolve()
     return str(configs.parent if configs.name == "configs" else configs)
+
+
+def check_choice(key: str, value: str, choices: Sequence[str]) -> str:
+    """``value``, if it is one of ``choices``.
+
+    Raises:
+        InputError: naming the key and the choices, if it is not.
+    """
+    if value not in choices:
+        raise InputError(f"{key} must be one of {', '.join(choices)}, got {value!r}.")
+    return value
 
 
 def check_config_keys() -> None:

@@ -21,6 +21,7 @@ from monai_vqoasis.data.oasis import SECTIONS, section_dir, slice_name
 from monai_vqoasis.data.raw_oasis import Problem, RawVolume, extract_volumes, find_raw_volumes, read_people
 from monai_vqoasis.data.raw_volume import cut_slices, read_volume, slice_positions, to_grey, to_tissue
 from monai_vqoasis.errors import InputError
+from monai_vqoasis.files import replace_file
 
 __all__ = ["RELEASE_SECTIONS", "assign_sections", "write_oasis_cohort"]
 
@@ -97,7 +98,7 @@ def write_oasis_cohort(
     unfinished = root / ".unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    _replace_text(root / "prepared.json", json.dumps(settings, indent=4) + "\n")
+    replace_file(root / "prepared.json", (json.dumps(settings, indent=4) + "\n").encode())
     _write_table(root / "participants.tsv", COLUMNS, {**known, **rows}.values())
 
     def there(volume: RawVolume) -> bool:
@@ -261,13 +262,7 @@ def _check_dataset_dir(root: Path, settings: Mapping[str, object], rows: Mapping
 def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
     lines = ["\t".join(columns)]
     lines += sorted("\t".join(" ".join(row[column].split()) for column in columns) for row in rows)
-    _replace_text(path, "\n".join(lines) + "\n")
-
-
-def _replace_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}")
-    partial.write_text(text)
-    partial.replace(path)
+    replace_file(path, ("\n".join(lines) + "\n").encode())
 
 
 def _report(root: Path, problems: Sequence[Problem], repeats: int, people: int, new: int, num_slices: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import torch
 from monai.data import DataLoader
@@ -13,12 +12,12 @@ from monai.utils import convert_to_tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from monai_vqoasis.brain import brain_mask
 from monai_vqoasis.data import cdr_index
 from monai_vqoasis.errors import InputError
 from monai_vqoasis.inferers import ANOMALY_METHODS, AnomalyCalibration, AnomalyInferer, PositionStatistics
 from monai_vqoasis.inferers.calibration import HEALTHY_FRACTIONS
-from monai_vqoasis.metrics import brain_mask
-from monai_vqoasis.networks import CodePrior, VectorQuantizedAutoencoder
+from monai_vqoasis.networks import CodePrior, VectorQuantizedAutoencoder, save_tensors
 from monai_vqoasis.networks.vector_quantizer import codebook_fingerprint
 
 __all__ = ["AnomalyCalibrator", "select_healthy"]
@@ -71,7 +70,7 @@ class AnomalyCalibrator:
             prior.check_paired_with(vqvae)
         self.vqvae = vqvae
         self.dataset = dataset
-        self.output_path = Path(output_path)
+        self.output_path = output_path
         self.prior = prior
         self.device = torch.device(device)
         self.batch_size = batch_size
@@ -97,10 +96,7 @@ class AnomalyCalibrator:
         # in their order: the restoration asks the surprise what is unusual
         for method in ANOMALY_METHODS if self.prior is not None else ANOMALY_METHODS[:1]:
             self._calibrate(method, calibration, cases, index, brain)
-        self.output_path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.output_path.with_name(f".{self.output_path.name}")
-        torch.save(calibration.cpu().state_dict(), partial)
-        partial.replace(self.output_path)
+        save_tensors(calibration.cpu().state_dict(), self.output_path)
         logger.info(f"calibrated on {len(cases)} slices of {len(set(cases))} people")
         return calibration.eval()
 

@@ -16,6 +16,7 @@ from torch import nn
 
 import monai_vqoasis
 from monai_vqoasis.errors import ExportError, InputError, require
+from monai_vqoasis.files import replace_file
 from monai_vqoasis.networks import CodePrior, VectorQuantizedAutoencoder
 
 __all__ = ["DecoderGraph", "EncoderGraph", "OnnxExporter", "OnnxNetwork", "PriorGraph", "to_onnx"]
@@ -180,9 +181,8 @@ class OnnxExporter:
         require("export", "onnx", "onnxruntime", "onnxscript")
         models = self.export()
         self.compare({name: OnnxNetwork(model) for name, model in models.items()})
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         for name, model in models.items():
-            (self.output_dir / f"{name}.onnx").write_bytes(model)
+            replace_file(self.output_dir / f"{name}.onnx", model)
 
     def export(self) -> dict[str, bytes]:
         """The models ``encoder``, ``decoder`` and ``prior``."""

@@ -8,13 +8,13 @@ import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from monai_vqoasis.brain import brain_mask
 from monai_vqoasis.errors import InputError
 from monai_vqoasis.evaluation.memorisation import measure_memorisation
 from monai_vqoasis.evaluation.section import Picture, Section, Table
 from monai_vqoasis.evaluation.slices import SliceSet
 from monai_vqoasis.metrics.anatomy import ANATOMY, wasserstein
 from monai_vqoasis.metrics.features import extract_features, extractor_name
-from monai_vqoasis.metrics.fidelity import brain_mask
 from monai_vqoasis.metrics.generation import frechet_distance, kernel_distance, pair_ms_ssim
 from monai_vqoasis.visualize import picture_grid, to_rows
 

@@ -7,7 +7,6 @@ them in the end. In a single process they are the same. All processes must call 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 
 import ignite.distributed as idist
 import torch
@@ -22,14 +21,10 @@ __all__ = ["code_slices_together", "draw_slices_together", "prior_bits_together"
 
 
 def code_slices_together(
-    vqvae: VectorQuantizedAutoencoder,
-    slices: SliceSet,
-    latent_shape: Sequence[int] | None = None,
-    device: torch.device | str = "cpu",
-    batch_size: int = 8,
+    vqvae: VectorQuantizedAutoencoder, slices: SliceSet, *args: object, **kwargs: object
 ) -> CodedSlices:
-    """:func:`code_slices`."""
-    part = code_slices(vqvae, slices.subset(range(len(slices))[_own(len(slices))]), latent_shape, device, batch_size)
+    """:func:`code_slices`, whose further arguments these are."""
+    part = code_slices(vqvae, slices.subset(range(len(slices))[_own(len(slices))]), *args, **kwargs)
     pixels = _gather(part.reconstructions.pixels)
     return CodedSlices(SliceSet(pixels, slices.cases, slices.slice_indices), _gather(part.codes))
 

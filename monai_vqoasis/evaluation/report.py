@@ -22,6 +22,7 @@ from monai_vqoasis.errors import InputError
 from monai_vqoasis.evaluation.render import render_html
 from monai_vqoasis.evaluation.section import Section, SectionMaker
 from monai_vqoasis.evaluation.slices import SliceSet
+from monai_vqoasis.files import replace_file
 from monai_vqoasis.metrics import Estimate
 
 __all__ = ["Report", "ReportPaths"]
@@ -86,8 +87,9 @@ class Report:
         elif any(section.per_slice for section in sections):
             raise InputError("sections have values for each slice, but the report was given no slices; give it slices.")
         texts[HTML] = render_html(self.title, self.description, sections, list(texts))
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        paths = {name: _write(self.output_dir / name, text) for name, text in texts.items()}
+        paths = {name: self.output_dir / name for name in texts}
+        for name, text in texts.items():
+            replace_file(paths[name], text.encode())
         return ReportPaths(paths[HTML], paths[METRICS], paths.get(PER_SLICE))
 
 
@@ -151,14 +153,3 @@ def _plain(value: object, where: str) -> object:
 def _csv_value(value: object) -> object:
     value = value.item() if isinstance(value, (torch.Tensor, np.generic)) else value
     return "" if value is None or value != value else value
-
-
-def _write(path: Path, text: str) -> Path:
-    """All of it or nothing."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8", newline="")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path

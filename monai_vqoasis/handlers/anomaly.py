@@ -11,8 +11,8 @@ from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys as Keys
 
-from monai_vqoasis.inferers import anomaly_score
-from monai_vqoasis.metrics import brain_mask
+from monai_vqoasis.brain import brain_mask
+from monai_vqoasis.inferers import anomaly_score, to_slices
 from monai_vqoasis.visualize import save_picture_grid
 
 __all__ = ["AnomalyReport"]
@@ -51,10 +51,7 @@ class AnomalyReport:
         for image, z_map in zip(engine.state.output[Keys.IMAGE], engine.state.output[Keys.PRED], strict=True):
             file = Path(image.meta["filename_or_obj"]).name
             volume = image.ndim == 4
-            slices, maps = (
-                torch.as_tensor(v).cpu().movedim(-1, 0) if volume else torch.as_tensor(v).cpu().unsqueeze(0)
-                for v in (image, z_map)
-            )
+            slices, maps = (to_slices(v.unsqueeze(0)).cpu() for v in (image, z_map))
             brain = brain_mask(slices)
             scores = anomaly_score(maps, brain).tolist()
             shares = ((maps > self.threshold) & brain).flatten(1).sum(1) / brain.flatten(1).sum(1).clamp_min(1)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import ignite.distributed as idist
-import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 from ignite.handlers.checkpoint import BaseSaveHandler
 from monai.engines import Evaluator
 
 from monai_vqoasis.errors import InputError
-from monai_vqoasis.handlers.files import replace_file
 from monai_vqoasis.handlers.tensorboard import LazySummaryWriter
-from monai_vqoasis.networks import load_tensors
+from monai_vqoasis.networks import load_tensors, save_tensors
 
 __all__ = ["AtomicSaver", "TrainingCheckpoint"]
 
@@ -42,9 +39,7 @@ class AtomicSaver(BaseSaveHandler):
 
     def __call__(self, checkpoint: Mapping, filename: str, metadata: Mapping | None = None) -> None:
         if idist.get_rank() == 0:
-            content = io.BytesIO()
-            torch.save(checkpoint, content)
-            replace_file(self.path, content.getbuffer())
+            save_tensors(checkpoint, self.path)
 
     def remove(self, filename: str) -> None:
         """Nothing: the next file takes this one's place."""

@@ -14,7 +14,7 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 
-from monai_vqoasis.handlers.files import replace_file
+from monai_vqoasis.files import replace_file
 
 __all__ = ["EpochSummary"]
 

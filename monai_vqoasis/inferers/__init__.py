@@ -1,6 +1,6 @@
 """How a trained network is used."""
 
-from monai_vqoasis.inferers.anomaly import VIEWS, AnomalyInferer, anomaly_score, check_view
+from monai_vqoasis.inferers.anomaly import AnomalyInferer, anomaly_score
 from monai_vqoasis.inferers.calibration import (
     ANOMALY_METHODS,
     AnomalyCalibration,
@@ -11,12 +11,12 @@ from monai_vqoasis.inferers.codes import encode_slices, encode_variants
 from monai_vqoasis.inferers.likelihood import bits_per_code
 from monai_vqoasis.inferers.reconstruction import ReconstructionInferer
 from monai_vqoasis.inferers.sampling import AncestralSampler, draw_codes
+from monai_vqoasis.inferers.slices import map_slices, to_slices
 from monai_vqoasis.inferers.wavefront import WavefrontSampler
 from monai_vqoasis.inferers.wavefront_layers import plan_layer
 
 __all__ = [
     "ANOMALY_METHODS",
-    "VIEWS",
     "AncestralSampler",
     "AnomalyCalibration",
     "AnomalyInferer",
@@ -25,10 +25,11 @@ __all__ = [
     "WavefrontSampler",
     "anomaly_score",
     "bits_per_code",
-    "check_view",
     "draw_codes",
     "encode_slices",
     "encode_variants",
     "load_calibration",
+    "map_slices",
     "plan_layer",
+    "to_slices",
 ]

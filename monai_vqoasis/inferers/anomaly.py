@@ -7,19 +7,17 @@ import math
 import torch
 from monai.inferers import Inferer
 from monai.networks.layers import GaussianFilter
-from monai.utils import convert_to_dst_type, convert_to_tensor
 
+from monai_vqoasis.brain import brain_mask
 from monai_vqoasis.errors import InputError
 from monai_vqoasis.inferers.calibration import ANOMALY_METHODS, AnomalyCalibration
 from monai_vqoasis.inferers.likelihood import bits_per_code
 from monai_vqoasis.inferers.sampling import AncestralSampler
+from monai_vqoasis.inferers.slices import map_slices
 from monai_vqoasis.inferers.wavefront import WavefrontSampler
-from monai_vqoasis.metrics import brain_mask
 from monai_vqoasis.networks import CodePrior, VectorQuantizedAutoencoder
 
-__all__ = ["VIEWS", "AnomalyInferer", "anomaly_score", "check_view"]
-
-VIEWS = ("anomaly", "heatmap", "reconstruction")
+__all__ = ["AnomalyInferer", "anomaly_score"]
 
 SIGMA = {"residual": 2.0, "surprise": 1.0, "restoration": 4.0}  # of the smoothing: pixels; codes for surprise
 SCORE_FRACTION = 0.01
@@ -99,24 +97,21 @@ class AnomalyInferer(Inferer):
             ValueError: for another number of dimensions.
             InputError: if prior or calibration belong to another network.
         """
-        if inputs.ndim not in (4, 5):
-            raise ValueError(f"expected B 1 H W or B 1 H W D, got shape {tuple(inputs.shape)}.")
         if self.calibration is None:
             raise InputError("anomaly maps need a calibration: make one with calibrate.json.")
         self.calibration.check(network, self.method)
         if self.prior is not None:
             self.prior.check_paired_with(network)
-        image = convert_to_tensor(inputs, track_meta=False)
-        slices = image if image.ndim == 4 else image.movedim(-1, 1).flatten(0, 1)
+        return map_slices(inputs, lambda slices: self._map(slices, network))
+
+    def _map(self, slices: torch.Tensor, network: VectorQuantizedAutoencoder) -> torch.Tensor:
         brain = brain_mask(slices)
         output = torch.zeros_like(slices)
         for part in brain.flatten(1).any(1).nonzero().flatten().split(self.slice_batch_size):
             index = self.calibration.locate(slices[part], network)
             raw = self.raw(slices[part], network, index)
             output[part] = self.calibration.z_map(self.method, raw, index, network).to(output.dtype) * brain[part]
-        if image.ndim == 5:
-            output = output.unflatten(0, (image.shape[0], image.shape[-1])).movedim(1, -1)
-        return convert_to_dst_type(output, inputs)[0]
+        return output
 
     def raw(self, image: torch.Tensor, network: VectorQuantizedAutoencoder, slice_index: torch.Tensor) -> torch.Tensor:
         """The map before its calibration: B 1 H W, at least 0.
@@ -161,17 +156,6 @@ class AnomalyInferer(Inferer):
 
     def _conditions(self, slice_index: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"slice_index": slice_index} if "slice_index" in self.prior.condition_values else {}
-
-
-def check_view(view: str) -> str:
-    """``view``, if it is one of "anomaly", "heatmap" and "reconstruction".
-
-    Raises:
-        InputError: if it is not.
-    """
-    if view not in VIEWS:
-        raise InputError(f"view must be one of {', '.join(VIEWS)}, got {view!r}.")
-    return view
 
 
 def anomaly_score(z_map: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from monai.networks.layers import GaussianFilter
@@ -93,11 +93,8 @@ class AnomalyCalibration(nn.Module):
                 f"healthy_fraction must be {HEALTHY_FRACTIONS[-1]} to {HEALTHY_FRACTIONS[0]}, got {healthy_fraction}."
             )
         known = self.thresholds[ANOMALY_METHODS.index(method)].tolist()
-        upper = next(i for i, fraction in enumerate(HEALTHY_FRACTIONS[1:], 1) if fraction <= healthy_fraction)
-        high, low, wanted = (
-            math.log(f) for f in (HEALTHY_FRACTIONS[upper - 1], HEALTHY_FRACTIONS[upper], healthy_fraction)
-        )
-        return known[upper - 1] + (known[upper] - known[upper - 1]) * (high - wanted) / (high - low)
+        # np.interp wants what it interpolates over to grow
+        return float(np.interp(-np.log(healthy_fraction), -np.log(HEALTHY_FRACTIONS), known))
 
 
 def load_calibration(path: str | os.PathLike[str]) -> AnomalyCalibration:

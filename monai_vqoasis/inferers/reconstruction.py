@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 from monai.inferers import Inferer
-from monai.utils import convert_to_dst_type
 
+from monai_vqoasis.inferers.slices import map_slices
 from monai_vqoasis.networks import VectorQuantizedAutoencoder
 
 __all__ = ["ReconstructionInferer"]
@@ -40,12 +40,9 @@ class ReconstructionInferer(Inferer):
         Raises:
             ValueError: for another number of dimensions.
         """
-        if inputs.ndim not in (4, 5):
-            raise ValueError(f"expected B 1 H W or B 1 H W D, got shape {tuple(inputs.shape)}.")
-        image = torch.as_tensor(inputs)
-        slices = image if image.ndim == 4 else image.movedim(-1, 1).flatten(0, 1)
-        parts = [network(part, *args, **kwargs) for part in slices.split(self.slice_batch_size)]
-        output = torch.cat(parts).clamp(0, 1)
-        if image.ndim == 5:
-            output = output.unflatten(0, (image.shape[0], image.shape[-1])).movedim(1, -1)
-        return convert_to_dst_type(output, inputs)[0]
+
+        def reconstruct(slices: torch.Tensor) -> torch.Tensor:
+            parts = [network(part, *args, **kwargs) for part in slices.split(self.slice_batch_size)]
+            return torch.cat(parts).clamp(0, 1)
+
+        return map_slices(inputs, reconstruct)

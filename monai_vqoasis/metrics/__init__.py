@@ -1,5 +1,6 @@
 """What is measured: functions, and MONAI and Ignite metrics around them."""
 
+from monai_vqoasis.brain import brain_mask
 from monai_vqoasis.metrics.anatomy import brain_area, left_right_symmetry, ventricle_fraction, wasserstein
 from monai_vqoasis.metrics.audit import reported_ssim
 from monai_vqoasis.metrics.bootstrap import Estimate, estimate_mean
@@ -8,7 +9,6 @@ from monai_vqoasis.metrics.features import EfficientNetLiteFeatures, extract_fea
 from monai_vqoasis.metrics.fidelity import (
     FIDELITY,
     FidelityMetric,
-    brain_mask,
     fidelity_metrics,
     image_pair,
     ms_ssim,

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from monai.utils import optional_import
 
+from monai_vqoasis.brain import brain_mask
 from monai_vqoasis.errors import InputError, MissingPackageError
-from monai_vqoasis.metrics.fidelity import brain_mask
 
 __all__ = ["ANATOMY", "Wasserstein", "brain_area", "left_right_symmetry", "ventricle_fraction", "wasserstein"]
 

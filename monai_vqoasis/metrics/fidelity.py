@@ -11,12 +11,12 @@ from monai.handlers import IgniteMetricHandler
 from monai.metrics.regression import RegressionMetric, compute_ssim_and_cs
 from monai.utils.enums import CommonKeys as Keys
 
+from monai_vqoasis.brain import brain_mask
 from monai_vqoasis.errors import InputError
 
 __all__ = [
     "FIDELITY",
     "FidelityMetric",
-    "brain_mask",
     "fidelity_metrics",
     "image_pair",
     "ms_ssim",
@@ -28,23 +28,6 @@ __all__ = [
 WINDOW = 11
 SIGMA = 1.5
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-BRAIN_THRESHOLD = 0.05
-BRAIN_CLOSING = 9
-
-
-def brain_mask(image: torch.Tensor) -> torch.Tensor:
-    """Where the brain is on brain-extracted slices: brighter than 0.05, small holes closed (9x9).
-
-    Ventricles and sulci count as brain; the faint compression noise around the outline does not.
-
-    Args:
-        image: B 1 H W in [0, 1].
-
-    Returns:
-        bool, B 1 H W.
-    """
-    bright = (image > BRAIN_THRESHOLD).float()
-    return -_dilate(-_dilate(bright)) > 0.5
 
 
 def mse(prediction: torch.Tensor, image: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -162,13 +145,6 @@ def _checked(prediction: torch.Tensor, image: torch.Tensor, smallest: int = 1) -
 
 def _ssim_maps(prediction: torch.Tensor, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return compute_ssim_and_cs(prediction, image, 2, (WINDOW, WINDOW), (SIGMA, SIGMA), data_range=1.0)
-
-
-def _dilate(image: torch.Tensor) -> torch.Tensor:
-    """Largest value in a square around each pixel: along rows, then along columns, which is quicker than at once."""
-    size, margin = BRAIN_CLOSING, BRAIN_CLOSING // 2
-    rows = F.max_pool2d(image, (1, size), stride=1, padding=(0, margin))
-    return F.max_pool2d(rows, (size, 1), stride=1, padding=(margin, 0))
 
 
 def _inside(mask: torch.Tensor | None) -> torch.Tensor | None:

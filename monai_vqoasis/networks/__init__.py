@@ -7,7 +7,7 @@ from monai_vqoasis.networks.prior import CodePrior
 from monai_vqoasis.networks.residual import ResidualVQVAE
 from monai_vqoasis.networks.vector_quantizer import VectorQuantizer, VectorQuantizerOutput
 from monai_vqoasis.networks.vqvae import VQVAE, VectorQuantizedAutoencoder, VQVAEOutput
-from monai_vqoasis.networks.weights import load_tensors, load_weights
+from monai_vqoasis.networks.weights import load_tensors, load_weights, save_tensors
 
 __all__ = [
     "VQVAE",
@@ -23,4 +23,5 @@ __all__ = [
     "VectorQuantizerOutput",
     "load_tensors",
     "load_weights",
+    "save_tensors",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import zipfile
@@ -11,8 +12,9 @@ import torch
 from torch import nn
 
 from monai_vqoasis.errors import InputError
+from monai_vqoasis.files import replace_file
 
-__all__ = ["load_tensors", "load_weights"]
+__all__ = ["load_tensors", "load_weights", "save_tensors"]
 
 
 def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
@@ -65,3 +67,14 @@ def load_tensors(path: str | os.PathLike[str]) -> object:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise damaged from error
+
+
+def save_tensors(content: object, path: str | os.PathLike[str]) -> None:
+    """Write what :func:`load_tensors` reads; at any moment the file is whole, the old one or the new.
+
+    Raises:
+        StorageError: if it cannot be written, as on a full disk; the old file is left.
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    replace_file(Path(path), buffer.getbuffer())

@@ -19,14 +19,18 @@ from tests.conftest import write_slices
 PAIR = {**NETWORK, **PRIOR, "num_restorations": 2}
 
 
+def networks():
+    prior_def = {key: value for key, value in PRIOR["prior_def"].items() if key != "_target_"}
+    return ResidualVQVAE(**SMALL), GatedPixelCNN(**prior_def)
+
+
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory):
     """Networks with random weights, slices, and a calibration by the bundle."""
     root = tmp_path_factory.mktemp("calibrated")
     torch.manual_seed(0)
-    vqvae = ResidualVQVAE(**SMALL).eval()
-    prior_def = {key: value for key, value in PRIOR["prior_def"].items() if key != "_target_"}
-    prior = GatedPixelCNN(**prior_def).pair_with(vqvae, (5, 6))
+    vqvae, prior = networks()
+    prior.pair_with(vqvae, (5, 6))
     (root / "models").mkdir()
     torch.save(vqvae.state_dict(), root / "models" / "model.pt")
     torch.save(prior.state_dict(), root / "models" / "model_prior.pt")
@@ -38,9 +42,8 @@ def calibrated(tmp_path_factory):
 
 def expected_maps(models, method, image):
     calibration = load_calibration(models / "calibration.pt")
-    vqvae = load_weights(ResidualVQVAE(**SMALL), models / "model.pt")
-    prior_def = {key: value for key, value in PRIOR["prior_def"].items() if key != "_target_"}
-    prior = load_weights(GatedPixelCNN(**prior_def), models / "model_prior.pt")
+    files = ("model.pt", "model_prior.pt")
+    vqvae, prior = (load_weights(net, models / file) for net, file in zip(networks(), files, strict=True))
     maps = AnomalyInferer(method, calibration, prior, num_restorations=2)(image, vqvae)
     return maps, calibration.threshold(method, 0.05)
 

@@ -30,5 +30,5 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
     except OSError as error:
         raise StorageError(
             f"{path}: cannot be written ({error.strerror or error}), what was there before is left as it was; "
-            "make room and go on with --resume true."
+            "make room and go on (a training with --resume true)."
         ) from error
