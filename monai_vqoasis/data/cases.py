@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import os
-from pathlib import Path
+import re
 
 from monai_vqoasis.errors import InputError
+from monai_vqoasis.files import check_file
 
 __all__ = ["CDR_RATINGS", "cdr_index", "load_cdr"]
 
 CDR_RATINGS = (0.0, 0.5, 1.0, 2.0, 3.0)
+CASE = re.compile(r"case_\d+")
 UNKNOWN = (None, "", "n/a")  # n/a as BIDS tables have it
 
 
@@ -22,7 +24,7 @@ def cdr_index(rating: float | str) -> int:
     """
     try:
         return CDR_RATINGS.index(float(rating))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         grades = ", ".join(f"{grade:g}" for grade in CDR_RATINGS)
         raise InputError(f"CDR must be one of {grades}, got {rating!r}.") from error
 
@@ -40,19 +42,23 @@ def load_cdr(path: str | os.PathLike[str]) -> dict[str, int]:
     Raises:
         InputError: naming the file, and the line where one is at fault.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such table of cases.")
+    path = check_file(path, "no such table of cases.")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            table = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+            missing = {"case", "cdr"} - set(table.fieldnames or ())
+            if missing:
+                raise InputError(f"{path}: has no column {min(missing)}; the table needs the columns case and cdr.")
+            rows = [(table.line_num, row["case"], row["cdr"]) for row in table]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is no table of text in UTF-8 ({error}).") from error
     ratings: dict[str, int] = {}
-    with path.open(newline="") as file:
-        table = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
-        missing = {"case", "cdr"} - set(table.fieldnames or ())
-        if missing:
-            raise InputError(f"{path}: has no column {min(missing)}; the table needs the columns case and cdr.")
-        for row in table:
-            if row["cdr"] not in UNKNOWN:
-                try:
-                    ratings[row["case"]] = cdr_index(row["cdr"])
-                except InputError as error:
-                    raise InputError(f"{path}, line {table.line_num}: {error}") from error
+    for line, case, rating in rows:
+        if not CASE.fullmatch(case or ""):
+            raise InputError(f"{path}, line {line}: a case is called case_NNN, got {case!r}.")
+        if rating not in UNKNOWN:
+            try:
+                ratings[case] = cdr_index(rating)
+            except InputError as error:
+                raise InputError(f"{path}, line {line}: {error}") from error
     return ratings

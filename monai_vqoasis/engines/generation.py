@@ -10,13 +10,12 @@ from pathlib import Path
 import torch
 from monai.transforms import ResizeWithPadOrCrop
 from monai.utils import convert_to_tensor
-from PIL import Image
 from tqdm import tqdm
 
 from monai_vqoasis.errors import InputError
 from monai_vqoasis.inferers import AncestralSampler
 from monai_vqoasis.networks import CodePrior, VectorQuantizedAutoencoder
-from monai_vqoasis.visualize import picture_grid, save_picture_grid, to_rows
+from monai_vqoasis.visualize import save_picture_grid, to_rows
 
 __all__ = ["SliceGenerator"]
 
@@ -80,10 +79,9 @@ class SliceGenerator:
 
     def run(self) -> None:
         """Write all slices and the picture of the first ones."""
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         first: list[torch.Tensor] = []
         for seed, image in zip(self.seeds, tqdm(self, desc="generate", unit="slice", disable=None), strict=True):
-            Image.fromarray(picture_grid([[image[0]]])).save(self.output_dir / f"generated_seed_{seed}.png")
+            save_picture_grid([[image[0]]], self.output_dir / f"generated_seed_{seed}.png")
             if len(first) < PICTURES_IN_GRID:
                 first.append(image)
         save_picture_grid(to_rows(torch.stack(first)), self.output_dir / "generated.png")

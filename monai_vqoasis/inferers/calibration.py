@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from monai.networks.layers import GaussianFilter
 from torch import nn
 
 from monai_vqoasis.errors import InputError
+from monai_vqoasis.files import check_file
 from monai_vqoasis.networks import VectorQuantizedAutoencoder, load_tensors
 from monai_vqoasis.networks.vector_quantizer import codebook_fingerprint
 
@@ -103,9 +103,7 @@ def load_calibration(path: str | os.PathLike[str]) -> AnomalyCalibration:
     Raises:
         InputError: naming the file, if it is missing, damaged, or holds something else.
     """
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; make a calibration with calibrate.json.")
-    state = load_tensors(path)
+    state = load_tensors(check_file(path, "no such file; make a calibration with calibrate.json."))
     calibration = AnomalyCalibration(1, (1, 1))
     if not isinstance(state, dict) or set(state) != set(calibration.state_dict()):
         raise InputError(f"{path}: holds no calibration; make one with calibrate.json.")
