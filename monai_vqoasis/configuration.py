@@ -39,8 +39,8 @@ __all__ = [
     "short_errors",
 ]
 
-# keys that MONAI reads, and those that --tracking mlflow adds
-READ_BY_MONAI = {"_meta_", "imports", "initialize", "run", "finalize", *DEFAULT_MLFLOW_SETTINGS["configs"]}
+TRACKING = DEFAULT_MLFLOW_SETTINGS["configs"]  # what --tracking mlflow adds
+READ_BY_MONAI = {"_meta_", "imports", "initialize", "run", "finalize", *TRACKING} - {"output_dir"}
 
 
 def initialize(seed: int) -> None:
@@ -117,7 +117,7 @@ def check_config_keys() -> None:
     runs = {key for key, values in defaults.items() if "%run" in values}
     for key, value in config.items():
         # an overlay may hold settings of another stage, unread here but as they stand in the file
-        if key not in read | runs | READ_BY_MONAI and value not in defaults.get(key, []):
+        if key not in read | runs | READ_BY_MONAI and value not in [*defaults.get(key, []), TRACKING.get(key)]:
             near = difflib.get_close_matches(key, settings or defaults, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else f"it reads {', '.join(sorted(settings))}."
             raise InputError(f"unknown config key {key}: nothing in this config reads it; {hint}")
@@ -135,15 +135,18 @@ def read_words() -> None:
     defaults = _bundle_defaults(bundle_root())
     words = {"true": True, "false": False}
     texts = {key: value for key, value in parser.get().items() if isinstance(value, str) and not is_expression(value)}
+    read: dict[str, object] = {}
     for key, value in texts.items():
         if key == "device":
             check_device(value)
-            parser[key] = f"$torch.device({value!r})"
+            read[key] = f"$torch.device({value!r})"
         elif any(isinstance(default, bool) for default in defaults.get(key, ())):
             if value.lower() not in words:
                 raise InputError(f"{key} must be true or false, got {value!r}.")
-            parser[key] = words[value.lower()]
-    parser.parse(True)
+            read[key] = words[value.lower()]
+    if read:
+        parser.update(read)
+        parser.parse(True)
 
 
 def check_setting_types() -> None:
@@ -168,11 +171,16 @@ def check_definitions() -> None:
         InputError: naming the key, and what is wrong with what it describes.
     """
     parser = _calling(ConfigParser)
-    config = {} if parser is None else parser.get()
+    if parser is None:
+        return
+    config = parser.get()
+    # the networks that are used are made later, by the config
+    trial = ConfigParser(dict(config))
+    trial.locator = parser.locator  # which has searched for MONAI's classes
     for key in [key for key in config if key.endswith("_def")]:
         try:
-            with torch.random.fork_rng(devices=[]):  # the networks that are used are made later
-                network = ConfigParser(dict(config)).get_parsed_content(key)
+            with torch.random.fork_rng(devices=[]):
+                network = trial.get_parsed_content(key)
         except Exception as error:  # whatever it describes raises any kind
             while error.__cause__ is not None:
                 error = error.__cause__

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import nibabel as nib
+import numpy as np
 
 from monai_vqoasis.errors import InputError
 
@@ -29,7 +30,7 @@ def load_nifti(path: str | os.PathLike[str]) -> nib.Nifti1Image:
 
     Raises:
         InputError: naming the file, if it is no NIfTI file, cut short or damaged, declares no voxel or more than
-            2 ** 29, or an affine that is not finite.
+            2 ** 29, colours or complex numbers, or an affine that is not finite or, of a volume, has no inverse.
     """
     path = Path(path)
     try:
@@ -46,21 +47,32 @@ def load_nifti(path: str | os.PathLike[str]) -> nib.Nifti1Image:
                 raise InputError(f"{path}: declares a shape of {shape}, which has no voxel.")
             if math.prod(shape) > MAX_VOXELS or start > MAX_EXTRA:
                 raise InputError(f"{path}: declares a shape of {shape} from byte {start:,}, more than any head needs.")
-            end = start + math.prod(shape) * header.get_data_dtype().itemsize
+            stored = header.get_data_dtype()
+            if stored.kind not in "iuf":
+                raise InputError(f"{path}: holds {stored} values; only whole and real numbers are grey values.")
+            end = start + math.prod(shape) * stored.itemsize
             content += _read(file, end + MAX_EXTRA - len(content))
         if not end <= len(content) < end + MAX_EXTRA:
             raise InputError(
-                f"{path}: is damaged or cut short: a shape of {shape} takes {end:,} bytes, {len(content):,} are there."
+                f"{path}: is no readable NIfTI volume, or is cut short: a shape of {shape} takes {end:,} bytes, "
+                f"{len(content):,} are there."
             )
         volume = kind.from_bytes(content)
-        finite = math.isfinite(abs(volume.affine).sum())
+        known = _has_orientation(volume)
     except InputError:
         raise
     except Exception as error:  # nibabel raises many kinds
-        raise InputError(f"{path}: is no NIfTI file, or is damaged ({error}).") from error
-    if not finite:
-        raise InputError(f"{path}: its affine is not finite, so its place and orientation are not known.")
+        raise InputError(f"{path}: is no readable NIfTI volume, or is cut short ({error}).") from error
+    if not known:
+        raise InputError(f"{path}: its affine is not finite or has no inverse, so its orientation is not known.")
     return volume
+
+
+def _has_orientation(volume: nib.Nifti1Image) -> bool:
+    if not np.isfinite(volume.affine).all():
+        return False
+    # along what it has no second voxel of, an image needs no size
+    return len([size for size in volume.shape[:3] if size > 1]) < 3 or np.linalg.matrix_rank(volume.affine[:3, :3]) == 3
 
 
 def _read(file: BinaryIO, size: int) -> bytes:

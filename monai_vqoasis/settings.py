@@ -31,6 +31,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("cache_rate", "mirror_prob"), (0, 1)),
     "seed": (0, 2**32 - 1),
 }  # fmt: skip
+# of which kind settings are whose only default is null
+UNSET: dict[str, object] = {"intensity_max": 1.0, "threshold": 1.0, "top_k": 1, "top_p": 1.0}
 
 
 def is_expression(value: object) -> bool:
@@ -46,20 +48,20 @@ def is_setting(key: str, defaults: Sequence[object]) -> bool:
 def check_setting(key: str, value: object, defaults: Sequence[object]) -> None:
     """Make sure that ``value`` is of the kind of one of the ``defaults`` of ``key``, and within its bounds.
 
-    Where null is the only default, and bounds are not known, it is left to what reads the setting.
-
     Raises:
         InputError: naming the key, what it must be, and what was given.
     """
-    kinds = [default for default in defaults if not is_expression(default)]
     if key.endswith(PATH):
-        kinds = ["", *(default for default in kinds if default is None)]
-        text = "a path"
-    else:
-        if key in BOUNDS and all(default is None for default in kinds):
-            kinds.append(0.0)
+        if not (isinstance(value, str) and value and "\0" not in value) and (value is not None or None not in defaults):
+            raise InputError(f"{key} must be a path, got {reprlib.repr(value)}.")
+        return
+    kinds = [default for default in defaults if not is_expression(default)]
+    if all(default is None for default in kinds):  # or there is none
+        if key not in UNSET:
+            return
+        kinds.append(UNSET[key])
+    if not any(_is_like(value, default) for default in kinds):
         text = " or ".join(dict.fromkeys(_describe(default) for default in kinds))
-    if any(default is not None for default in kinds) and not any(_is_like(value, default) for default in kinds):
         raise InputError(f"{key} must be {text}, got {reprlib.repr(value)}.")
     low, high = BOUNDS.get(key, (-math.inf, math.inf))
     for number in value if isinstance(value, (list, tuple)) else [value]:

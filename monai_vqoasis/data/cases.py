@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import re
+from collections.abc import Iterable
+from pathlib import Path
 
 from monai_vqoasis.errors import InputError
 from monai_vqoasis.files import check_file
@@ -29,6 +31,26 @@ def cdr_index(rating: float | str) -> int:
         raise InputError(f"CDR must be one of {grades}, got {rating!r}.") from error
 
 
+def read_table(
+    path: str | os.PathLike[str], columns: Iterable[str], advice: str
+) -> list[tuple[int, dict[str, str | None]]]:
+    """Line numbers and rows of a table with a header, tab-separated if it is called .tsv, else by commas.
+
+    Raises:
+        InputError: naming the file, and the first of ``columns`` that it lacks with ``advice``, or if it is no text.
+    """
+    path = Path(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            table = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+            missing = set(columns) - set(table.fieldnames or ())
+            if missing:
+                raise InputError(f"{path}: has no column {min(missing)}; {advice}.")
+            return [(table.line_num, row) for row in table]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is no table of text in UTF-8 ({error}).") from error
+
+
 def load_cdr(path: str | os.PathLike[str]) -> dict[str, int]:
     """Dementia rating of each case.
 
@@ -42,18 +64,10 @@ def load_cdr(path: str | os.PathLike[str]) -> dict[str, int]:
     Raises:
         InputError: naming the file, and the line where one is at fault.
     """
-    path = check_file(path, "no such table of cases.")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
-            missing = {"case", "cdr"} - set(table.fieldnames or ())
-            if missing:
-                raise InputError(f"{path}: has no column {min(missing)}; the table needs the columns case and cdr.")
-            rows = [(table.line_num, row["case"], row["cdr"]) for row in table]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is no table of text in UTF-8 ({error}).") from error
+    check_file(path, "no such table of cases.")
     ratings: dict[str, int] = {}
-    for line, case, rating in rows:
+    for line, row in read_table(path, ("case", "cdr"), "the table needs the columns case and cdr"):
+        case, rating = row["case"], row["cdr"]
         if not CASE.fullmatch(case or ""):
             raise InputError(f"{path}, line {line}: a case is called case_NNN, got {case!r}.")
         if rating not in UNKNOWN:

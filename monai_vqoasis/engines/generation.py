@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -60,11 +61,15 @@ class SliceGenerator:
             raise InputError(f"num_samples and batch_size must be positive, got {num_samples} and {batch_size}.")
         prior.check_paired_with(vqvae)
         self.conditions = {
-            name: [value] * num_samples if isinstance(value, int) else list(value)
+            name: list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value] * num_samples
             for name, value in (conditions or {}).items()
             if value is not None
         }
         for name, values in self.conditions.items():
+            if any(isinstance(value, bool) or not isinstance(value, Integral) for value in values):
+                raise InputError(
+                    f"{name} must be a whole number, or a list with one for each sample, got {values[0]!r}."
+                )
             if len(values) != num_samples:
                 raise InputError(f"{name} must have a value for each of {num_samples} samples, got {len(values)}.")
             for value in set(values):
