@@ -46,8 +46,8 @@ class CodeDataset(Dataset):
         for item in variants[0]:
             if slice_positions is not None and item["slice_index"] >= slice_positions:
                 raise InputError(
-                    f"{item['case']} has slice_index {item['slice_index']}, the prior knows {slice_positions} positions: "
-                    "set slice_index in the conditions of network_def."
+                    f"{item['case']} has slice_index {item['slice_index']}, the prior knows {slice_positions} "
+                    "positions: set slice_index in the conditions of network_def."
                 )
             if latent_shape is not None and tuple(item["codes"].shape) != tuple(latent_shape):
                 raise InputError(

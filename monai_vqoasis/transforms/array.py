@@ -95,7 +95,8 @@ class LoadSlice(Transform):
         volume = load_nifti(path)
         stored = volume.get_data_dtype()
         scaled = volume.dataobj.slope != 1 or volume.dataobj.inter != 0
-        array = volume.get_fdata(dtype=np.float32, caching="unchanged")
+        with np.errstate(over="ignore"):  # what is then infinite is told below
+            array = volume.get_fdata(dtype=np.float32, caching="unchanged")
         if not np.isfinite(array).all():
             raise InputError(f"{path}: holds values that are not finite (NaN or infinity).")
         while array.ndim > 3 and array.shape[-1] == 1:
