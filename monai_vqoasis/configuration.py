@@ -115,9 +115,10 @@ def check_config_keys() -> None:
     defaults = _bundle_defaults(bundle_root())
     settings = {key for key in read & defaults.keys() if is_setting(key, defaults[key])}
     runs = {key for key, values in defaults.items() if "%run" in values}
+    as_they_stand = {**{key: [value] for key, value in TRACKING.items()}, **defaults}
     for key, value in config.items():
         # an overlay may hold settings of another stage, unread here but as they stand in the file
-        if key not in read | runs | READ_BY_MONAI and value not in [*defaults.get(key, []), TRACKING.get(key)]:
+        if key not in read | runs | READ_BY_MONAI and value not in as_they_stand.get(key, []):
             near = difflib.get_close_matches(key, settings or defaults, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else f"it reads {', '.join(sorted(settings))}."
             raise InputError(f"unknown config key {key}: nothing in this config reads it; {hint}")

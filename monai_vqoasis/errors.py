@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from importlib.util import find_spec
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# a sentence of this module in the text that PyTorch makes of what a worker process raised
+IN_WORKER = re.compile(r"^monai_vqoasis\.errors\.(\w+): (.+)$", re.MULTILINE)
 # what a place in the file system refuses, whoever asks
 REFUSED = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP,
@@ -70,6 +73,10 @@ def find_user_error(error: BaseException | None) -> UserError | None:
     full disk, or a file or folder that the system refuses, is a :class:`StorageError` wherever it was noticed.
     """
     while error is not None:
+        told = str(error.args[0]) if error.args else ""
+        if "Original Traceback" in told and (sentences := IN_WORKER.findall(told)):
+            kind, sentence = sentences[-1]
+            return globals()[kind](sentence)
         if isinstance(error, UserError):
             return error
         if isinstance(error, OSError) and error.errno in FULL:

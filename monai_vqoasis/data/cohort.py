@@ -20,7 +20,7 @@ from monai_vqoasis.data.cases import read_table
 from monai_vqoasis.data.oasis import SECTIONS, section_dir, slice_name
 from monai_vqoasis.data.raw_oasis import Problem, RawVolume, extract_volumes, find_raw_volumes, read_people
 from monai_vqoasis.data.raw_volume import cut_slices, read_volume, slice_positions, to_grey, to_tissue
-from monai_vqoasis.errors import InputError
+from monai_vqoasis.errors import InputError, find_user_error
 from monai_vqoasis.files import replace_file
 
 __all__ = ["RELEASE_SECTIONS", "assign_sections", "write_oasis_cohort"]
@@ -112,14 +112,16 @@ def write_oasis_cohort(
         sampler=extract_volumes(missing, unfinished / "raw", problems),
     )  # fmt: skip
     done = len(volumes) - len(missing)
-    with tqdm(
-        total=len(volumes), initial=done, desc="volumes", unit="person", disable=None if progress else True
-    ) as bar:
-        for file, text, case in loader:
-            bar.update()
-            if text:
-                problems.append(Problem(file, text, case))
-    shutil.rmtree(unfinished)
+    try:
+        with tqdm(
+            total=len(volumes), initial=done, desc="volumes", unit="person", disable=None if progress else True
+        ) as bar:
+            for file, text, case in loader:
+                bar.update()
+                if text:
+                    problems.append(Problem(file, text, case))
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
     written = {_case(volume) for volume in volumes if there(volume)}
     kept = {case: row for case, row in {**known, **rows}.items() if case in written or case not in rows}
@@ -183,7 +185,11 @@ class _Writer:
     white_percentile: float
 
     def __call__(self, volume: RawVolume) -> Problem:
-        """A problem whose text is empty where all went well."""
+        """A problem whose text is empty where all went well.
+
+        Raises:
+            StorageError: if the slices cannot be written.
+        """
         try:
             pictures = self._pictures(volume)
         except InputError as error:
@@ -193,14 +199,17 @@ class _Writer:
             if self.unfinished in Path(volume.image).parents:  # unpacked for this call
                 shutil.rmtree(Path(volume.image).parent)
         folder = self.unfinished / _case(volume)
-        folder.mkdir()
         paths = list(_files(self.root, volume, self.section_of[volume.number], len(self.positions)))
-        for path, picture in zip(paths, pictures, strict=True):
-            Image.fromarray(picture).save(folder / path.name, format="PNG")
-        for path in paths:
-            path.parent.mkdir(exist_ok=True)
-            (folder / path.name).replace(path)
-        folder.rmdir()
+        try:
+            folder.mkdir()
+            for path, picture in zip(paths, pictures, strict=True):
+                Image.fromarray(picture).save(folder / path.name, format="PNG")
+            for path in paths:
+                path.parent.mkdir(exist_ok=True)
+                (folder / path.name).replace(path)
+            folder.rmdir()
+        except OSError as error:  # of a worker, only the text would come back
+            raise find_user_error(error) or error from error
         return Problem(volume.source, "", _case(volume))
 
     def _pictures(self, volume: RawVolume) -> list[np.ndarray]:

@@ -182,6 +182,25 @@ def test_a_place_that_may_not_be_written_to_is_named(world, tmp_path, monkeypatc
     assert all(path.is_dir() for path in (tmp_path / "out").rglob("*"))
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_cohort_that_cannot_be_written_leaves_nothing(world, tmp_path, monkeypatch, workers):
+    changes = CASES["prepare_oasis: a good and a bad volume"].make(world, tmp_path)
+    refuse(monkeypatch, errno.ENOSPC, lambda path: path.parent.parent.name == ".unfinished")
+    with pytest.raises(Exception) as caught:
+        run(world, tmp_path, "prepare_oasis", {**changes, "num_workers": workers})
+    assert names(line_of(caught.value), ("case_", "No space left", "make room"))
+    assert {path.name for path in (tmp_path / "out").rglob("*")} == {"participants.tsv", "prepared.json"}
+
+
+def test_a_demo_cohort_that_cannot_be_written_leaves_nothing(world, tmp_path, monkeypatch):
+    pytest.importorskip("nilearn")
+    refuse(monkeypatch, errno.ENOSPC, lambda path: path.name == "case_001_slice_5.nii.png")
+    with pytest.raises(Exception) as caught:
+        run(world, tmp_path, "prepare_demo", {})
+    assert names(line_of(caught.value), ("case_001_slice_5.nii.png", "No space left"))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 @pytest.mark.parametrize("verb", ["train", "reconstruct", "score", "generate", "calibrate"])
 def test_what_fails_while_it_is_written_leaves_nothing(world, tmp_path, monkeypatch, verb):
     def full(descriptor: int) -> None:

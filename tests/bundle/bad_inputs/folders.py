@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from tests.bundle.bad_inputs.niftis import VOLUME, field, nifti
 from tests.bundle.bad_inputs.pictures import GREY, declaring, encoded, flipped, ramp
@@ -96,6 +97,14 @@ def folders() -> Iterator[Case]:
         yield Case(f"train_prior: {name}", "train_prior", spoilt(put("train", train, content)), (train,))
         yield Case(f"evaluate: {name}", "evaluate", spoilt(put("test", test, content)), (test,))
         yield Case(f"calibrate: {name}", "calibrate", spoilt(put("validate", validate, content)), (validate,))
+    half = put("train", train, GREY[: len(GREY) // 2])
+    yield Case("train: half a slice for a worker", "train", spoilt(half, num_workers=1, cache_rate=0.0), (train, "cut"))
+
+    def worker(world: World, folder: Path) -> dict[str, object]:
+        (folder / "half.png").write_bytes(GREY[: len(GREY) // 2])
+        return {"dataset_dir": folder / "half.png", "dataloader#num_workers": 1}
+
+    yield Case("reconstruct: half a slice for a worker", "reconstruct", worker, ("half.png", "damaged or cut short"))
     wrong_names = ("slice_1.png", "case_x_slice_1.nii.png", "case_001_slice_1.nii.jpg", "case_001_slice_-1.nii.png",
                    "case_001_slice_1.5.nii.png", "Thumbs.db", "case_001_slice_1.nii (1).png")  # fmt: skip
     for name in wrong_names:
@@ -196,6 +205,16 @@ def raw_folders() -> Iterator[Case]:
     yield Case("prepare_oasis: a table without columns", "prepare_oasis", columns, (table, "column"))
     noise = raw({table: b"\xff\xfe\x00" * 40, "a.nii": plain})
     yield Case("prepare_oasis: noise for a table", "prepare_oasis", noise, (table,))
+
+    def good_and_bad(world: World, out: Path) -> None:
+        assert [path.name for path in out.glob("*.tsv")].count("failed.tsv") == 1
+        assert "bad.nii" in (out / "failed.tsv").read_text()
+        slices = sorted((out / "keras_png_slices_train").iterdir())
+        assert len(slices) == 3
+        assert any(np.asarray(Image.open(path)).any() for path in slices)
+
+    both = raw({"good.nii": plain, "bad.nii": plain[:-1]}, num_slices=3, z_range=[86, 89])
+    yield Case("prepare_oasis: a good and a bad volume", "prepare_oasis", both, None, good_and_bad)
 
     def there_before(name: str, content: str) -> Make:
         def make(world: World, folder: Path) -> dict[str, object]:

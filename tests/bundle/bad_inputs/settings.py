@@ -166,6 +166,7 @@ def unread() -> Iterator[Case]:
         yield Case(f"{verb}: --{key}, which it does not read", verb, make, ("unknown config key", word))
     for verb in ("train", "reconstruct"):
         yield Case(f"{verb}: another run", verb, with_setting("run_id", "trainning"), ("trainning",))
+    yield Case("train: --nonsense None", "train", with_setting("nonsense", None), ("unknown config key", "nonsense"))
     elsewhere = with_setting("batch_size", "@nowhere")
     yield Case("train: a reference to nowhere", "train", elsewhere, ("nowhere", "missing"))
 
