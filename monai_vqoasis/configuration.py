@@ -8,6 +8,7 @@ import difflib
 import inspect
 import json
 import logging
+import os
 import reprlib
 import sys
 from collections.abc import Iterator, Sequence
@@ -127,6 +128,8 @@ def check_config_keys() -> None:
 def read_words() -> None:
     """Make ``--resume true`` and ``--device cpu`` what they say: Fire reads a capital True only, the rest as text.
 
+    Paths, which a workflow in one's own code may be given, become text.
+
     Raises:
         InputError: naming the key that is to be true or false and is neither, or a device that is not there.
     """
@@ -135,10 +138,13 @@ def read_words() -> None:
         return
     defaults = _bundle_defaults(bundle_root())
     words = {"true": True, "false": False}
-    texts = {key: value for key, value in parser.get().items() if isinstance(value, str) and not is_expression(value)}
     read: dict[str, object] = {}
-    for key, value in texts.items():
-        if key == "device":
+    for key, value in parser.get().items():
+        if isinstance(value, os.PathLike):
+            read[key] = os.fspath(value)
+        elif not isinstance(value, str) or is_expression(value):
+            continue
+        elif key == "device":
             check_device(value)
             read[key] = f"$torch.device({value!r})"
         elif any(isinstance(default, bool) for default in defaults.get(key, ())):

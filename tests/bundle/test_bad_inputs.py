@@ -30,11 +30,9 @@ COMMANDS = ["score: half a png, anomaly", "train: max_epochs 'many'", "calibrate
 def settings_of(world: World, folder: Path, verb: str, changes: dict[str, object]) -> dict[str, object]:
     config, base = VERBS[verb]
     settings = {"config_file": CONFIGS / config, **base(world, folder), **changes}
+    files = settings.pop("config_file")
     settings = {key: value for key, value in settings.items() if value is not ABSENT}
-    return {
-        key: str(value) if isinstance(value, Path) else list(map(str, value)) if key == "config_file" else value
-        for key, value in settings.items()
-    }
+    return {"config_file": list(map(str, files)) if isinstance(files, list) else str(files), **settings}
 
 
 def run(world: World, folder: Path, verb: str, changes: dict[str, object]) -> None:

@@ -187,6 +187,8 @@ def unread() -> Iterator[Case]:
     def trained(world: World, out: Path) -> None:
         assert torch.load(out / "model.pt", weights_only=True)
 
+    device = with_setting("device", "cpu")
+    yield Case("train: a device as text, for all that asks for its type", "train", device, None, trained)
     yield Case("train: an overlay with settings of another stage", "train", overlay, None, trained)
 
 
