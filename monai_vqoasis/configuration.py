@@ -1,4 +1,4 @@
-"""What a bundle config needs before it runs: where it lies, whether its keys are known, seed and error messages."""
+"""What a bundle config needs before it runs: where it lies, whether its settings can be, seed and error messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import difflib
 import inspect
 import json
 import logging
-import re
+import os
+import reprlib
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -18,33 +19,39 @@ from typing import Any
 
 import ignite.distributed as idist
 import torch
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow, ReferenceResolver
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 from monai.utils import set_determinism
 
 from monai_vqoasis.errors import InputError, find_user_error
+from monai_vqoasis.settings import check_device, check_setting, is_expression, is_setting
 
 __all__ = [
     "bundle_root",
     "check_choice",
     "check_config_keys",
+    "check_definitions",
+    "check_setting_types",
     "drop_down",
     "initialize",
     "join_processes",
     "keep_freed_memory",
-    "read_booleans",
+    "read_words",
     "report",
     "short_errors",
 ]
 
-REFERENCE = re.compile(r"[@%](\w+)")
+TRACKING = DEFAULT_MLFLOW_SETTINGS["configs"]  # what --tracking mlflow adds
+READ_BY_MONAI = {"_meta_", "imports", "initialize", "run", "finalize", *TRACKING} - {"output_dir"}
 
 
 def initialize(seed: int) -> None:
-    """First step of every config: short errors, known keys only, a seed for Python, numpy and torch."""
+    """First step of every config: short errors, settings that can be, a seed for Python, numpy and torch."""
     short_errors()
     check_config_keys()
-    read_booleans()
+    read_words()
+    check_setting_types()
+    check_definitions()
     keep_freed_memory()
     set_determinism(seed=seed)
 
@@ -92,9 +99,10 @@ def check_choice(key: str, value: str | Sequence[str], choices: Sequence[str]) -
 
 
 def check_config_keys() -> None:
-    """Make sure that every top-level key of the config being evaluated is one that something reads.
+    """Make sure that every top-level key of the config being evaluated is one that something reads, and is there.
 
-    MONAI ignores an override that no config knows, as ``--batchsize 3`` for ``batch_size``.
+    MONAI ignores an override that no config knows, as ``--batchsize 3`` for ``batch_size``, and one that this config
+    does not read.
 
     Raises:
         InputError: naming the key and the nearest known one.
@@ -103,38 +111,96 @@ def check_config_keys() -> None:
     if parser is None:
         return
     config = parser.get()
-    read = {name for text in _strings(config) for name in REFERENCE.findall(text)}
-    settings, objects = _bundle_keys(bundle_root())
+    references = {name for text in _strings(config) for name in ReferenceResolver.match_refs_pattern(text)}
+    for name in sorted(references):
+        if name not in parser:
+            raise InputError(f"config key {name} is missing: this config refers to it as @{name}.")
+    workflow = _calling(ConfigWorkflow)
+    if workflow is not None and workflow.run_id not in parser:
+        known = [key for key, value in config.items() if value == config.get("run")]
+        raise InputError(f"this config has no {workflow.run_id} to run; it has {', '.join(known) or 'nothing to run'}.")
+    read = {ReferenceResolver.split_id(name)[0] for name in references}
+    defaults = _bundle_defaults(bundle_root())
+    settings = {key for key in read & defaults.keys() if is_setting(key, defaults[key])}
+    runs = {key for key, values in defaults.items() if "%run" in values}
+    as_they_stand = {**{key: [value] for key, value in TRACKING.items()}, **defaults}
     for key, value in config.items():
         # an overlay may hold settings of another stage, unread here but as they stand in the file
-        if key not in read | objects and value not in settings.get(key, []):
-            near = difflib.get_close_matches(key, read & settings.keys() or settings, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else f"it reads {', '.join(sorted(read & settings.keys()))}."
+        if key not in read | runs | READ_BY_MONAI and value not in as_they_stand.get(key, []):
+            near = difflib.get_close_matches(key, settings or defaults, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"it reads {', '.join(sorted(settings))}."
             raise InputError(f"unknown config key {key}: nothing in this config reads it; {hint}")
 
 
-def read_booleans() -> None:
-    """Make ``--resume true`` and ``--resume false`` what they say: Fire reads a capital True only, the rest as text.
+def read_words() -> None:
+    """Make ``--resume true`` and ``--device cpu`` what they say: Fire reads a capital True only, the rest as text.
+
+    Paths, which a workflow in one's own code may be given, become text.
 
     Raises:
-        InputError: naming the key that is to be true or false and is neither.
+        InputError: naming the key that is to be true or false and is neither, or a device that is not there.
     """
     parser = _calling(ConfigParser)
     if parser is None:
         return
-    settings, _ = _bundle_keys(bundle_root())
+    defaults = _bundle_defaults(bundle_root())
     words = {"true": True, "false": False}
-    texts = {
-        key: value
-        for key, value in parser.get().items()
-        if isinstance(value, str) and any(isinstance(default, bool) for default in settings.get(key, ()))
-    }
-    for key, value in texts.items():
-        if value.lower() not in words:
-            raise InputError(f"{key} must be true or false, got {value!r}.")
-        parser[key] = words[value.lower()]
-    if texts:
+    read: dict[str, object] = {}
+    for key, value in parser.get().items():
+        if isinstance(value, os.PathLike):
+            read[key] = os.fspath(value)
+        elif not isinstance(value, str) or is_expression(value):
+            continue
+        elif key == "device":
+            check_device(value)
+            read[key] = f"$torch.device({value!r})"
+        elif any(isinstance(default, bool) for default in defaults.get(key, ())):
+            if value.lower() not in words:
+                raise InputError(f"{key} must be true or false, got {value!r}.")
+            read[key] = words[value.lower()]
+    if read:
+        parser.update(read)
         parser.parse(True)
+
+
+def check_setting_types() -> None:
+    """Make sure that every top-level setting of the config being evaluated is of the kind of its default.
+
+    A key that several configs of the bundle have may be of the kind of any of them; expressions are not looked into.
+
+    Raises:
+        InputError: naming the key, what it must be, and what was given.
+    """
+    parser = _calling(ConfigParser)
+    config = {} if parser is None else parser.get()
+    for key, defaults in _bundle_defaults(bundle_root()).items():
+        if key in config and not is_expression(config[key]):
+            check_setting(key, config[key], defaults)
+
+
+def check_definitions() -> None:
+    """Make sure that what ``network_def`` and its like describe are networks.
+
+    Raises:
+        InputError: naming the key, and what is wrong with what it describes.
+    """
+    parser = _calling(ConfigParser)
+    if parser is None:
+        return
+    config = parser.get()
+    # the networks that are used are made later, by the config
+    trial = ConfigParser(dict(config))
+    trial.locator = parser.locator  # which has searched for MONAI's classes
+    for key in [key for key in config if key.endswith("_def")]:
+        try:
+            with torch.random.fork_rng(devices=[]):
+                network = trial.get_parsed_content(key)
+        except Exception as error:  # whatever it describes raises any kind
+            while error.__cause__ is not None:
+                error = error.__cause__
+            raise InputError(f"{key}: cannot be made as described ({error}).") from error
+        if not isinstance(network, torch.nn.Module):
+            raise InputError(f"{key} must describe a network, got {reprlib.repr(config[key])}.")
 
 
 def short_errors() -> None:
@@ -184,18 +250,20 @@ def _calling(kind: type) -> Any:
 
 
 @cache
-def _bundle_keys(root: str) -> tuple[dict[str, list[object]], set[str]]:
-    """Top-level keys of all configs of a bundle: settings with their values, and objects and run ids."""
-    settings: dict[str, list[object]] = {}
-    objects = {"_meta_", "imports", "initialize", "run", "finalize"}
-    objects |= DEFAULT_MLFLOW_SETTINGS["configs"].keys()  # what --tracking mlflow adds
+def _bundle_defaults(root: str) -> dict[str, list[object]]:
+    """Values, as they stand in the files, of the top-level keys of all configs of a bundle."""
+    defaults: dict[str, list[object]] = {}
     for file in (Path(root) / "configs").glob("*.json"):
-        for key, value in json.loads(file.read_text()).items() if file.name != "metadata.json" else ():
-            if isinstance(value, dict) or (isinstance(value, str) and value[:1] in ("$", "%", "@")):
-                objects.add(key.lstrip("+"))
-            else:
-                settings.setdefault(key, []).append(value)
-    return settings, objects
+        try:
+            config = json.loads(file.read_text())
+        except ValueError as error:
+            raise InputError(f"{file}: is no JSON file ({error}).") from error
+        if not isinstance(config, dict):
+            raise InputError(f"{file}: is no config: it holds no names with values.")
+        if file.name != "metadata.json":
+            for key, value in config.items():
+                defaults.setdefault(key.lstrip("+"), []).append(value)
+    return defaults
 
 
 def _strings(config: object) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from importlib.util import find_spec
 
 __all__ = [
@@ -18,10 +19,20 @@ __all__ = [
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# a sentence of this module in the text that PyTorch makes of what a worker process raised
+IN_WORKER = re.compile(r"^monai_vqoasis\.errors\.(\w+): (.+)$", re.MULTILINE)
+# what a place in the file system refuses, whoever asks
+REFUSED = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP,
+    errno.EIO,
+)  # fmt: skip
 
 
 class UserError(Exception):
-    """Something that the user can mend; the message names it and says what to do."""
+    """Something that the user can mend; the message, one line, names it and says what to do."""
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().splitlines())
 
 
 class InputError(UserError, ValueError):
@@ -37,7 +48,7 @@ class NonFiniteLossError(UserError, RuntimeError):
 
 
 class StorageError(UserError, OSError):
-    """A file could not be written: the disk is full, or writing is not allowed."""
+    """A file could not be written: the disk is full, or the place is not one to write to."""
 
 
 class ExportError(UserError, RuntimeError):
@@ -59,12 +70,18 @@ def find_user_error(error: BaseException | None) -> UserError | None:
     """The :class:`UserError` at the root of a chain of exceptions, or None.
 
     MONAI wraps what a transform or a config component raises, so that the sentence that helps is far up the chain. A
-    full disk, wherever it was noticed, is a :class:`StorageError`.
+    full disk, or a file or folder that the system refuses, is a :class:`StorageError` wherever it was noticed.
     """
     while error is not None:
+        told = str(error.args[0]) if error.args else ""
+        if "Original Traceback" in told and (sentences := IN_WORKER.findall(told)):
+            kind, sentence = sentences[-1]
+            return globals()[kind](sentence)
         if isinstance(error, UserError):
             return error
         if isinstance(error, OSError) and error.errno in FULL:
             return StorageError(f"{error.filename or 'a file'}: cannot be written ({error.strerror}); make room.")
+        if isinstance(error, OSError) and error.errno in REFUSED and error.filename is not None:
+            return StorageError(f"{error.filename}: cannot be read or written ({error.strerror}); name another place.")
         error = error.__cause__ or error.__context__
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+
+from monai_vqoasis.files import replace_file
 
 __all__ = ["picture_grid", "reconstruction_rows", "save_picture_grid", "to_rows"]
 
@@ -39,10 +42,10 @@ def picture_grid(rows: Sequence[Sequence[torch.Tensor]], gap: int = 2) -> np.nda
 
 def save_picture_grid(rows: Sequence[Sequence[torch.Tensor]], path: str | os.PathLike[str]) -> Path:
     """Write :func:`picture_grid` of ``rows`` as PNG to ``path``."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture_grid(rows)).save(path, format="PNG")
-    return path
+    buffer = io.BytesIO()
+    Image.fromarray(picture_grid(rows)).save(buffer, format="PNG")
+    replace_file(Path(path), buffer.getbuffer())
+    return Path(path)
 
 
 def reconstruction_rows(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> list[list[torch.Tensor]]:

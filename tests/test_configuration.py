@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ from monai.bundle import ConfigParser
 
 from monai_vqoasis.configuration import bundle_root, check_choice, check_config_keys, drop_down
 from monai_vqoasis.errors import InputError, MissingPackageError, NonFiniteLossError, find_user_error, require
+from monai_vqoasis.settings import check_setting
 from monai_vqoasis.visualize import picture_grid
 
 
@@ -57,6 +59,44 @@ def test_only_the_users_mistakes_are_shortened(error, short):
     assert result.returncode == 1
     assert (result.stderr.strip() == "error: mine") == short
     assert ("Traceback" in result.stderr) != short
+
+
+def test_what_the_system_refuses_and_what_a_worker_says_is_found():
+    refused = find_user_error(PermissionError(errno.EACCES, "Permission denied", "a.png"))
+    assert str(refused) == "a.png: cannot be read or written (Permission denied); name another place."
+    assert find_user_error(PermissionError(errno.EACCES, "Permission denied")) is None
+    text = "Caught X in worker 0.\nOriginal Traceback (most recent call last):\nmonai_vqoasis.errors.InputError: a: b\n"
+    found = find_user_error(RuntimeError(text))
+    assert isinstance(found, InputError)
+    assert str(found) == "a: b"
+    assert str(InputError("two\nlines")) == "two lines"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("batch_size", 2.0, "batch_size must be a whole number, got 2.0"),
+        ("batch_size", True, "batch_size must be a whole number, got True"),
+        ("batch_size", 0, "batch_size must be 1 or more, got 0"),
+        ("learning_rate", 0.0, "learning_rate must be above 0, got 0.0"),
+        ("mirror_prob", 2, "mirror_prob must be 0 to 1, got 2"),
+        ("redraw_above", float("nan"), "redraw_above must be finite, got nan"),
+        ("roi_size", [16, 0], r"roi_size must be 1 or more, got \[16, 0\]"),
+        ("roi_size", 16, r"roi_size must be a list like \[176, 208\], got 16"),
+        ("max_grad_norm", "1", "max_grad_norm must be a number or None, got '1'"),
+        ("top_k", 1.5, "top_k must be None or a whole number, got 1.5"),
+        ("output_dir", "", "output_dir must be a path, got ''"),
+    ],
+)
+def test_settings_are_held_against_their_defaults(key, value, message):
+    defaults = {
+        "batch_size": [8, 16], "learning_rate": [0.002, "$expression"], "mirror_prob": [0.5], "redraw_above": [1.0],
+        "roi_size": [[176, 208]], "max_grad_norm": [1.0, None], "top_k": [None], "output_dir": ["$@bundle_root"],
+    }  # fmt: skip
+    for right in {"max_grad_norm": [None, 2], "output_dir": ["here"], "learning_rate": [1]}.get(key, defaults[key]):
+        check_setting(key, right, defaults[key])
+    with pytest.raises(InputError, match=message):
+        check_setting(key, value, defaults[key])
 
 
 def test_pictures_of_several_sizes_are_centred():

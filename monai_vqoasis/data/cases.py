@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from monai_vqoasis.errors import InputError
+from monai_vqoasis.files import check_file
 
 __all__ = ["CDR_RATINGS", "cdr_index", "load_cdr"]
 
 CDR_RATINGS = (0.0, 0.5, 1.0, 2.0, 3.0)
+CASE = re.compile(r"case_\d+")
 UNKNOWN = (None, "", "n/a")  # n/a as BIDS tables have it
 
 
@@ -22,9 +26,29 @@ def cdr_index(rating: float | str) -> int:
     """
     try:
         return CDR_RATINGS.index(float(rating))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         grades = ", ".join(f"{grade:g}" for grade in CDR_RATINGS)
         raise InputError(f"CDR must be one of {grades}, got {rating!r}.") from error
+
+
+def read_table(
+    path: str | os.PathLike[str], columns: Iterable[str], advice: str
+) -> list[tuple[int, dict[str, str | None]]]:
+    """Line numbers and rows of a table with a header, tab-separated if it is called .tsv, else by commas.
+
+    Raises:
+        InputError: naming the file, and the first of ``columns`` that it lacks with ``advice``, or if it is no text.
+    """
+    path = Path(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            table = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+            missing = set(columns) - set(table.fieldnames or ())
+            if missing:
+                raise InputError(f"{path}: has no column {min(missing)}; {advice}.")
+            return [(table.line_num, row) for row in table]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is no table of text in UTF-8 ({error}).") from error
 
 
 def load_cdr(path: str | os.PathLike[str]) -> dict[str, int]:
@@ -40,19 +64,15 @@ def load_cdr(path: str | os.PathLike[str]) -> dict[str, int]:
     Raises:
         InputError: naming the file, and the line where one is at fault.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such table of cases.")
+    check_file(path, "no such table of cases.")
     ratings: dict[str, int] = {}
-    with path.open(newline="") as file:
-        table = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
-        missing = {"case", "cdr"} - set(table.fieldnames or ())
-        if missing:
-            raise InputError(f"{path}: has no column {min(missing)}; the table needs the columns case and cdr.")
-        for row in table:
-            if row["cdr"] not in UNKNOWN:
-                try:
-                    ratings[row["case"]] = cdr_index(row["cdr"])
-                except InputError as error:
-                    raise InputError(f"{path}, line {table.line_num}: {error}") from error
+    for line, row in read_table(path, ("case", "cdr"), "the table needs the columns case and cdr"):
+        case, rating = row["case"], row["cdr"]
+        if not CASE.fullmatch(case or ""):
+            raise InputError(f"{path}, line {line}: a case is called case_NNN, got {case!r}.")
+        if rating not in UNKNOWN:
+            try:
+                ratings[case] = cdr_index(rating)
+            except InputError as error:
+                raise InputError(f"{path}, line {line}: {error}") from error
     return ratings

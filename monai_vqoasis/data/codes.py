@@ -21,13 +21,16 @@ class CodeDataset(Dataset):
         cdr: dementia rating of each case, see :func:`monai_vqoasis.data.load_cdr`: items then have ``cdr``, -1 where
             the case has none.
         seed: of the choice among variants.
+        slice_positions: how many the prior knows; None where it is not told of any.
+        latent_shape: size (h, w) of the grids that the prior is paired with; None for any.
 
     Attributes:
         epoch: set by the trainer when an epoch starts. Which variant of a slice is seen depends on seed, epoch and
             index alone.
 
     Raises:
-        InputError: if there is no variant, or they hold different numbers of slices.
+        InputError: if there is no variant, they hold different numbers of slices, or a slice has a position or a grid
+            that the prior does not know.
     """
 
     def __init__(
@@ -35,9 +38,22 @@ class CodeDataset(Dataset):
         variants: Sequence[Sequence[Mapping[str, object]]],
         cdr: Mapping[str, int] | None = None,
         seed: int = 0,
+        slice_positions: int | None = None,
+        latent_shape: Sequence[int] | None = None,
     ) -> None:
         if not variants or any(len(variant) != len(variants[0]) for variant in variants):
             raise InputError("CodeDataset needs at least one variant, and all of the same slices.")
+        for item in variants[0]:
+            if slice_positions is not None and item["slice_index"] >= slice_positions:
+                raise InputError(
+                    f"{item['case']} has slice_index {item['slice_index']}, the prior knows {slice_positions} "
+                    "positions: set slice_index in the conditions of network_def."
+                )
+            if latent_shape is not None and tuple(item["codes"].shape) != tuple(latent_shape):
+                raise InputError(
+                    f"slices have grids of {list(item['codes'].shape)} codes, roi_size gives {list(latent_shape)}: "
+                    "set roi_size to no more than the slices have."
+                )
         self.variants = variants
         self.cdr = cdr
         self.seed = seed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import os
@@ -17,10 +16,11 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from monai_vqoasis.data.cases import read_table
 from monai_vqoasis.data.oasis import SECTIONS, section_dir, slice_name
 from monai_vqoasis.data.raw_oasis import Problem, RawVolume, extract_volumes, find_raw_volumes, read_people
 from monai_vqoasis.data.raw_volume import cut_slices, read_volume, slice_positions, to_grey, to_tissue
-from monai_vqoasis.errors import InputError
+from monai_vqoasis.errors import InputError, find_user_error
 from monai_vqoasis.files import replace_file
 
 __all__ = ["RELEASE_SECTIONS", "assign_sections", "write_oasis_cohort"]
@@ -76,6 +76,7 @@ def write_oasis_cohort(
     positions = slice_positions(num_slices, z_range)
     if not 0 < white_percentile <= 100:
         raise InputError(f"white_percentile must be above 0 and at most 100, got {white_percentile}.")
+    assign_sections([], sections, seed)  # wrong ones are told before archives are read
     found = find_raw_volumes(raw_dir, masked, num_workers, progress)
     section_of = assign_sections([volume.number for volume in found.volumes], sections, seed)
     problems = list(found.problems)
@@ -111,14 +112,16 @@ def write_oasis_cohort(
         sampler=extract_volumes(missing, unfinished / "raw", problems),
     )  # fmt: skip
     done = len(volumes) - len(missing)
-    with tqdm(
-        total=len(volumes), initial=done, desc="volumes", unit="person", disable=None if progress else True
-    ) as bar:
-        for file, text, case in loader:
-            bar.update()
-            if text:
-                problems.append(Problem(file, text, case))
-    shutil.rmtree(unfinished)
+    try:
+        with tqdm(
+            total=len(volumes), initial=done, desc="volumes", unit="person", disable=None if progress else True
+        ) as bar:
+            for file, text, case in loader:
+                bar.update()
+                if text:
+                    problems.append(Problem(file, text, case))
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
     written = {_case(volume) for volume in volumes if there(volume)}
     kept = {case: row for case, row in {**known, **rows}.items() if case in written or case not in rows}
@@ -153,13 +156,22 @@ def assign_sections(
         ends = np.rint(np.cumsum(list(sections.values())) * len(order)).astype(int).tolist()
         starts = [0, *ends[:-1]]
         return {n: name for name, start, end in zip(sections, starts, ends, strict=True) for n in order[start:end]}
-    if not all(isinstance(part, Sequence) and len(part) == 2 and part[0] <= part[1] for part in sections.values()):
+    if not all(map(_is_range, sections.values())):
         raise InputError(f"sections must all be [first, last] case numbers or all be shares, got {dict(sections)}.")
     ranges = sorted((*part, name) for name, part in sections.items())
     for (_, last, name), (first, _, other) in pairwise(ranges):
         if first <= last:
             raise InputError(f"sections {name} and {other} share case {first}; a person must be in one section only.")
     return {n: next((name for first, last, name in ranges if first <= n <= last), None) for n in numbers}
+
+
+def _is_range(part: object) -> bool:
+    return (
+        isinstance(part, Sequence)
+        and len(part) == 2
+        and all(isinstance(number, int) for number in part)
+        and part[0] <= part[1]
+    )
 
 
 @dataclass
@@ -173,7 +185,11 @@ class _Writer:
     white_percentile: float
 
     def __call__(self, volume: RawVolume) -> Problem:
-        """A problem whose text is empty where all went well."""
+        """A problem whose text is empty where all went well.
+
+        Raises:
+            StorageError: if the slices cannot be written.
+        """
         try:
             pictures = self._pictures(volume)
         except InputError as error:
@@ -183,14 +199,17 @@ class _Writer:
             if self.unfinished in Path(volume.image).parents:  # unpacked for this call
                 shutil.rmtree(Path(volume.image).parent)
         folder = self.unfinished / _case(volume)
-        folder.mkdir()
         paths = list(_files(self.root, volume, self.section_of[volume.number], len(self.positions)))
-        for path, picture in zip(paths, pictures, strict=True):
-            Image.fromarray(picture).save(folder / path.name, format="PNG")
-        for path in paths:
-            path.parent.mkdir(exist_ok=True)
-            (folder / path.name).replace(path)
-        folder.rmdir()
+        try:
+            folder.mkdir()
+            for path, picture in zip(paths, pictures, strict=True):
+                Image.fromarray(picture).save(folder / path.name, format="PNG")
+            for path in paths:
+                path.parent.mkdir(exist_ok=True)
+                (folder / path.name).replace(path)
+            folder.rmdir()
+        except OSError as error:  # of a worker, only the text would come back
+            raise find_user_error(error) or error from error
         return Problem(volume.source, "", _case(volume))
 
     def _pictures(self, volume: RawVolume) -> list[np.ndarray]:
@@ -242,14 +261,16 @@ def _check_dataset_dir(root: Path, settings: Mapping[str, object], rows: Mapping
             if section_dir(root, section).exists():
                 raise InputError(f"{section_dir(root, section)}: holds slices that were not made here; {advice}")
         return {}
-    before = json.loads(note.read_text())
+    try:
+        before = dict(json.loads(note.read_text()))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{note}: is damaged, so how its slices were made is not known; {advice}") from error
     for name, value in settings.items():
         if before.get(name) != value:
             raise InputError(f"{root}: its slices were made with {name} {before.get(name)}, not {value}; {advice}")
     if not (table := root / "participants.tsv").exists():
         return {}
-    with table.open(newline="") as file:
-        known = {row["case"]: row for row in csv.DictReader(file, delimiter="\t")}
+    known = {row["case"]: row for _, row in read_table(table, COLUMNS, advice.removesuffix("."))}
     for case in known.keys() & rows.keys():
         for column in ("source", "section"):
             if known[case][column] != rows[case][column]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import ignite.distributed as idist
@@ -154,19 +156,25 @@ def write_demo_cohort(
     people = DemoPeople()
     sections = [s for s, n in zip(SECTIONS, (num_train, num_validate, num_test), strict=True) for _ in range(n)]
     unfinished = root / ".unfinished"
-    for number, section in enumerate(
-        tqdm(sections, desc="demo cohort", unit="person", disable=None if progress else True), start=1
-    ):
-        folder = section_dir(unfinished, section)
-        folder.mkdir(parents=True, exist_ok=True)
-        for index, pixels in enumerate(people.slab(seed * 1_000_003 + number)):
-            Image.fromarray(pixels).save(folder / slice_name(f"case_{number:03d}", index), format="PNG")
-    for folder in unfinished.iterdir():
-        folder.replace(root / folder.name)
-    unfinished.rmdir()
+    try:
+        _write_people(people, sections, unfinished, seed, progress)
+        for folder in unfinished.iterdir():
+            folder.replace(root / folder.name)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     (root / "LICENCE.txt").write_text(TEMPLATE_LICENCE)
     logger.info(f"demo cohort: {len(sections)} synthetic people, {len(sections) * NUM_SLICES} slices in {root}")
     return root
+
+
+def _write_people(people: DemoPeople, sections: Sequence[str], root: Path, seed: int, progress: bool) -> None:
+    for number, section in enumerate(
+        tqdm(sections, desc="demo cohort", unit="person", disable=None if progress else True), start=1
+    ):
+        folder = section_dir(root, section)
+        folder.mkdir(parents=True, exist_ok=True)
+        for index, pixels in enumerate(people.slab(seed * 1_000_003 + number)):
+            Image.fromarray(pixels).save(folder / slice_name(f"case_{number:03d}", index), format="PNG")
 
 
 def ensure_demo_cohort(dataset_dir: str | os.PathLike[str]) -> str:

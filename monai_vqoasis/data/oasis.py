@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from monai.data import CacheDataset
 from monai.transforms import Randomizable
-from PIL import Image, UnidentifiedImageError
 
 from monai_vqoasis.errors import InputError, find_user_error
+from monai_vqoasis.transforms.array import picture_size
 
 __all__ = ["SECTIONS", "OASISSliceDataset", "load_slice_datalist", "parse_slice_name", "section_dir", "slice_name"]
 
@@ -150,13 +150,8 @@ def _check_headers(paths: Sequence[Path]) -> None:
     """Every file is a picture and all have one size; only headers are read."""
     first_size = None
     for path in paths:
-        if path.stat().st_size == 0:
-            raise InputError(f"{path}: the file is empty (0 bytes).")
-        try:
-            with Image.open(path) as picture:
-                size = picture.size
-        except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-            raise InputError(f"{path}: is not a PNG picture, whatever its name says.") from error
+        if (size := picture_size(path)) is None:
+            raise InputError(f"{path}: is not a PNG picture, whatever its name says.")
         first_size = first_size or size
         if size != first_size:
             raise InputError(

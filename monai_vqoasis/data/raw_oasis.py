@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from monai_vqoasis.data.cases import read_table
 from monai_vqoasis.data.images import natural_key
 from monai_vqoasis.errors import InputError
 
@@ -117,23 +117,16 @@ def read_people(tables: Iterable[str]) -> dict[int, dict[str, str]]:
     """Age, sex and CDR, as text, of the people in OASIS-1's ``oasis_cross-sectional.csv``; empty without a table.
 
     Raises:
-        InputError: naming the table and the column that it lacks.
+        InputError: naming the table, and the column that it lacks.
     """
     people: dict[int, dict[str, str]] = {}
     for table in tables:
-        with Path(table).open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            missing = {"ID", *COLUMNS.values()} - set(rows.fieldnames or ())
-            if missing:
-                raise InputError(
-                    f"{table}: has no column {min(missing)}; take the table from oasis-brains.org as it is."
-                )
-            for row in rows:
-                session = SESSION.match(row["ID"] or "")
-                if session and session[2] in (None, "1"):
-                    people[int(session[1])] = {
-                        name: row[column].strip() for name, column in COLUMNS.items() if (row[column] or "").strip()
-                    }
+        for _, row in read_table(table, ("ID", *COLUMNS.values()), "take the table from oasis-brains.org as it is"):
+            session = SESSION.match(row["ID"] or "")
+            if session and session[2] in (None, "1"):
+                people[int(session[1])] = {
+                    name: row[column].strip() for name, column in COLUMNS.items() if (row[column] or "").strip()
+                }
     return people
 
 

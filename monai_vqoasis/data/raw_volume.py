@@ -13,6 +13,7 @@ from monai.data import MetaTensor
 from monai.transforms import Orientation, ResizeWithPadOrCrop, ScaleIntensityRange, Spacing
 
 from monai_vqoasis.errors import InputError
+from monai_vqoasis.nifti import load_nifti
 
 __all__ = ["GRID", "cut_slices", "read_volume", "slice_positions", "to_grey", "to_tissue"]
 
@@ -45,11 +46,12 @@ def read_volume(path: str | os.PathLike[str], labels: bool = False) -> MetaTenso
     path = Path(path)
     analyze = path.suffix == ".hdr"
     try:
-        volume = nib.AnalyzeImage.load(path) if analyze else nib.load(path)
+        volume = nib.AnalyzeImage.load(path) if analyze else load_nifti(path)
         array = np.asarray(volume.dataobj, dtype=np.float32)
+    except InputError:
+        raise
     except Exception as error:  # nibabel raises many kinds
-        kind = "ANALYZE" if analyze else "NIfTI"
-        raise InputError(f"{path}: is no readable {kind} volume, or is cut short ({error}).") from error
+        raise InputError(f"{path}: is no readable ANALYZE volume, or is cut short ({error}).") from error
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim != 3 or (analyze and array.shape != T88_SHAPE):
@@ -119,8 +121,6 @@ def _affine(volume: nib.Nifti1Image, path: Path) -> np.ndarray:
     header = volume.header
     if "sform_code" not in header or not (header["sform_code"] or header["qform_code"]):
         raise InputError(f"{path}: its header does not say how it is oriented (sform and qform codes are 0).")
-    if not np.isfinite(volume.affine).all() or abs(np.linalg.det(volume.affine[:3, :3])) < 1e-6:
-        raise InputError(f"{path}: its affine cannot be inverted, so its orientation is not known.")
     return volume.affine
 
 

@@ -88,6 +88,8 @@ class AnomalyCalibrator:
         if len(set(cases)) < 2:
             raise InputError(f"a calibration needs healthy slices of two people at least, got {len(set(cases))}.")
         index, brain = torch.cat(indices), torch.cat(brains)
+        if not brain.any():
+            raise InputError("the healthy slices show no brain: nothing in them is bright.")
         calibration = AnomalyCalibration(int(index.max()) + 1, pooled[0].shape[1:]).to(self.device)
         number = index.bincount(minlength=len(calibration.template)).clamp_min(1).view(-1, 1, 1)
         total = torch.zeros(len(number), *pooled[0].shape[1:]).index_add(0, index, torch.cat(pooled))

@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 
 import torch
 from monai.transforms import ResizeWithPadOrCrop
 from monai.utils import convert_to_tensor
-from PIL import Image
 from tqdm import tqdm
 
 from monai_vqoasis.errors import InputError
 from monai_vqoasis.inferers import AncestralSampler
 from monai_vqoasis.networks import CodePrior, VectorQuantizedAutoencoder
-from monai_vqoasis.visualize import picture_grid, save_picture_grid, to_rows
+from monai_vqoasis.visualize import save_picture_grid, to_rows
 
 __all__ = ["SliceGenerator"]
 
@@ -61,11 +61,15 @@ class SliceGenerator:
             raise InputError(f"num_samples and batch_size must be positive, got {num_samples} and {batch_size}.")
         prior.check_paired_with(vqvae)
         self.conditions = {
-            name: [value] * num_samples if isinstance(value, int) else list(value)
+            name: list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value] * num_samples
             for name, value in (conditions or {}).items()
             if value is not None
         }
         for name, values in self.conditions.items():
+            if any(isinstance(value, bool) or not isinstance(value, Integral) for value in values):
+                raise InputError(
+                    f"{name} must be a whole number, or a list with one for each sample, got {values[0]!r}."
+                )
             if len(values) != num_samples:
                 raise InputError(f"{name} must have a value for each of {num_samples} samples, got {len(values)}.")
             for value in set(values):
@@ -80,10 +84,9 @@ class SliceGenerator:
 
     def run(self) -> None:
         """Write all slices and the picture of the first ones."""
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         first: list[torch.Tensor] = []
         for seed, image in zip(self.seeds, tqdm(self, desc="generate", unit="slice", disable=None), strict=True):
-            Image.fromarray(picture_grid([[image[0]]])).save(self.output_dir / f"generated_seed_{seed}.png")
+            save_picture_grid([[image[0]]], self.output_dir / f"generated_seed_{seed}.png")
             if len(first) < PICTURES_IN_GRID:
                 first.append(image)
         save_picture_grid(to_rows(torch.stack(first)), self.output_dir / "generated.png")

@@ -37,7 +37,7 @@ def load_prior(
     Raises:
         InputError: for a damaged file, another architecture, or a prior of another codebook.
     """
-    if not Path(path).is_file():
+    if not Path(path).exists():
         logger.warning(f"{path}: no trained prior there; likelihood and samples are left out of the report.")
         return None
     prior = load_weights(prior, path).to(device)

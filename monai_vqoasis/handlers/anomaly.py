@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys as Keys
 
+from monai_vqoasis.files import replace_file
 from monai_vqoasis.slices import to_slices
 from monai_vqoasis.transforms import AnomalyScore
 from monai_vqoasis.visualize import save_picture_grid
@@ -64,9 +66,9 @@ class AnomalyReport:
                 self._shown.append((slices, maps / (2 * self.threshold), (maps >= self.threshold).float()))
 
     def _write(self, engine: Engine) -> None:
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        with (self.output_dir / "anomaly_scores.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, self._rows[0])
-            writer.writeheader()
-            writer.writerows(self._rows)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self._rows[0])
+        writer.writeheader()
+        writer.writerows(self._rows)
+        replace_file(self.output_dir / "anomaly_scores.csv", text.getvalue().encode())
         save_picture_grid(list(zip(*self._shown, strict=True)), self.output_dir / "anomalies.png")

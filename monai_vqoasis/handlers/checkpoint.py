@@ -14,6 +14,7 @@ from ignite.handlers.checkpoint import BaseSaveHandler
 from monai.engines import Evaluator
 
 from monai_vqoasis.errors import InputError
+from monai_vqoasis.files import check_file
 from monai_vqoasis.handlers.tensorboard import LazySummaryWriter
 from monai_vqoasis.networks import load_tensors, save_tensors
 
@@ -114,8 +115,7 @@ class TrainingCheckpoint:
         engine.add_event_handler(Events.TERMINATE, last)
 
     def _load(self, state: Mapping[str, object]) -> None:
-        if not self.last_path.is_file():
-            raise InputError(f"{self.last_path}: no checkpoint to resume from; run once without --resume.")
+        check_file(self.last_path, "no checkpoint to resume from; run once without --resume.")
         checkpoint = load_tensors(self.last_path)
         found = checkpoint.keys() if isinstance(checkpoint, dict) else set()
         if missing := sorted(state.keys() - found):

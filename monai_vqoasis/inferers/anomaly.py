@@ -106,7 +106,8 @@ class AnomalyInferer(Inferer):
     def _map(self, slices: torch.Tensor, network: VectorQuantizedAutoencoder) -> torch.Tensor:
         brain = brain_mask(slices)
         output = torch.zeros_like(slices)
-        for part in brain.flatten(1).any(1).nonzero().flatten().split(self.slice_batch_size):
+        shown = brain.flatten(1).any(1).nonzero().flatten()
+        for part in shown.split(self.slice_batch_size) if len(shown) else ():
             index = self.calibration.locate(slices[part], network)
             raw = self.raw(slices[part], network, index)
             output[part] = self.calibration.z_map(self.method, raw, index, network).to(output.dtype) * brain[part]
@@ -154,7 +155,10 @@ class AnomalyInferer(Inferer):
         return restored
 
     def _conditions(self, slice_index: torch.Tensor) -> dict[str, torch.Tensor]:
-        return {"slice_index": slice_index} if "slice_index" in self.prior.condition_values else {}
+        if "slice_index" not in self.prior.condition_values:
+            return {}
+        self.prior.check_conditions({"slice_index": int(slice_index.max())})
+        return {"slice_index": slice_index}
 
 
 def _smooth(maps: torch.Tensor, sigma: float) -> torch.Tensor:

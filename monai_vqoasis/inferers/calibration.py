@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from monai.networks.layers import GaussianFilter
 from torch import nn
 
 from monai_vqoasis.errors import InputError
+from monai_vqoasis.files import check_file
 from monai_vqoasis.networks import VectorQuantizedAutoencoder, load_tensors
 from monai_vqoasis.networks.vector_quantizer import codebook_fingerprint
 
@@ -63,8 +63,19 @@ class AnomalyCalibration(nn.Module):
             raise InputError(f"the calibration does not know {method}: make it again with a prior (calibrate.json).")
 
     def locate(self, image: torch.Tensor, vqvae: VectorQuantizedAutoencoder) -> torch.Tensor:
-        """Slice index of each ``image`` (B 1 H W): int64, B, that of the most similar template (cosine)."""
-        flat = [F.normalize(values.flatten(1), dim=1) for values in (vqvae.pool(image)[:, 0], self.template)]
+        """Slice index of each ``image`` (B 1 H W): int64, B, that of the most similar template (cosine).
+
+        Raises:
+            InputError: if the images have other grids than those that this was made with.
+        """
+        pooled = vqvae.pool(image)[:, 0]
+        if pooled.shape[1:] != self.template.shape[1:]:
+            raise InputError(
+                f"the calibration is for grids of {list(self.template.shape[1:])} codes, slices of "
+                f"{list(image.shape[2:])} pixels have {list(pooled.shape[1:])}: give slices as it was made with, or "
+                "another calibration_path."
+            )
+        flat = [F.normalize(values.flatten(1), dim=1) for values in (pooled, self.template)]
         return (flat[0] @ flat[1].T).argmax(1)
 
     def z_grid(self, method: str, raw: torch.Tensor, slice_index: torch.Tensor) -> torch.Tensor:
@@ -86,8 +97,10 @@ class AnomalyCalibration(nn.Module):
         """The z that a fraction of healthy brain pixels exceeds, between the known ones log-linearly.
 
         Raises:
-            InputError: for a fraction outside of 0.001 to 0.1.
+            InputError: for a fraction outside of 0.001 to 0.1, or an unknown method.
         """
+        if method not in ANOMALY_METHODS:
+            raise InputError(f"method must be one of {', '.join(ANOMALY_METHODS)}, got {method!r}.")
         if not HEALTHY_FRACTIONS[-1] <= healthy_fraction <= HEALTHY_FRACTIONS[0]:
             raise InputError(
                 f"healthy_fraction must be {HEALTHY_FRACTIONS[-1]} to {HEALTHY_FRACTIONS[0]}, got {healthy_fraction}."
@@ -103,13 +116,16 @@ def load_calibration(path: str | os.PathLike[str]) -> AnomalyCalibration:
     Raises:
         InputError: naming the file, if it is missing, damaged, or holds something else.
     """
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; make a calibration with calibrate.json.")
-    state = load_tensors(path)
-    calibration = AnomalyCalibration(1, (1, 1))
-    if not isinstance(state, dict) or set(state) != set(calibration.state_dict()):
+    state = load_tensors(check_file(path, "no such file; make a calibration with calibrate.json."))
+    shapes = {name: getattr(value, "shape", ()) for name, value in state.items()} if isinstance(state, dict) else {}
+    template = shapes.get("template", ())
+    calibration = AnomalyCalibration(template[0], template[1:]) if len(template) == 3 else None
+    if calibration is None or shapes != {name: value.shape for name, value in calibration.state_dict().items()}:
         raise InputError(f"{path}: holds no calibration; make one with calibrate.json.")
-    calibration = AnomalyCalibration(len(state["template"]), state["template"].shape[1:])
+    if not all(state[name].isfinite().all() for name in ("template", "mean", "std")):
+        raise InputError(
+            f"{path}: holds values that are not finite (NaN or infinity); make it anew with calibrate.json."
+        )
     calibration.load_state_dict(state)
     return calibration.eval()
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from tqdm import tqdm
 
+from monai_vqoasis.errors import InputError
 from monai_vqoasis.networks import CodePrior
 
 __all__ = ["AncestralSampler", "draw_codes", "position_uniforms"]
@@ -32,7 +33,7 @@ class AncestralSampler:
             (``benchmarks/sampling.py``).
 
     Raises:
-        ValueError: for a temperature that is not positive, top_k below 1, or top_p outside (0, 1].
+        InputError: for a temperature that is not positive, top_k below 1, or top_p outside (0, 1].
     """
 
     def __init__(
@@ -44,11 +45,11 @@ class AncestralSampler:
         dtype: torch.dtype = torch.float64,
     ) -> None:
         if not temperature > 0:
-            raise ValueError(f"temperature must be positive, got {temperature}.")
+            raise InputError(f"temperature must be positive, got {temperature}.")
         if top_k is not None and top_k < 1:
-            raise ValueError(f"top_k must be at least 1, got {top_k}.")
+            raise InputError(f"top_k must be at least 1, got {top_k}.")
         if top_p is not None and not 0 < top_p <= 1:
-            raise ValueError(f"top_p must lie in (0, 1], got {top_p}.")
+            raise InputError(f"top_p must lie in (0, 1], got {top_p}.")
         self.temperature = temperature
         self.top_k = top_k
         self.top_p = top_p

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
+from monai_vqoasis.errors import InputError
 from monai_vqoasis.networks.masked_conv import MaskedConv2d
 from monai_vqoasis.networks.prior import CodePrior
 
@@ -162,9 +163,9 @@ class GatedPixelCNN(CodePrior):
         return self.head(self.blocks(features)).index_select(2, scan.argsort())
 
     def check_shape(self, shape: Sequence[int]) -> None:
-        """Raise ValueError for a grid (H, W) larger than this prior's."""
+        """Raise InputError for a grid (H, W) larger than this prior's."""
         if shape[0] > self.shape[0] or shape[1] > self.shape[1]:
-            raise ValueError(f"this prior is for grids of up to {self.shape}, got {tuple(shape)}.")
+            raise InputError(f"this prior is for grids of up to {self.shape}, got {tuple(shape)}.")
 
     def context(self, batch: int, shape: Sequence[int], conditions: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """What place and conditions add, B C H W, rows in scan order; in training some conditions are left out."""

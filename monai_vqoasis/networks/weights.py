@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import pickle
 import zipfile
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 
 from monai_vqoasis.errors import InputError
-from monai_vqoasis.files import replace_file
+from monai_vqoasis.files import check_file, replace_file
 
 __all__ = ["load_tensors", "load_weights", "save_tensors"]
 
@@ -25,17 +24,15 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
         path: a state dict, or a dictionary that holds one under ``"model"``; tensors only.
 
     Raises:
-        InputError: if there is no such file (random weights are never used in its place), it is no checkpoint, or is
-            one of another architecture.
+        InputError: if there is no such file (random weights are never used in its place), it is no checkpoint, is one
+            of another architecture, or holds weights that are not finite.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no trained weights there; train them first, or name another file.")
+    check_file(path, "no trained weights there; train them first, or name another file.")
     state = load_tensors(path)
     if isinstance(state, dict) and isinstance(state.get("model"), dict):
         state = state["model"]
     expected = network.state_dict()
-    if not isinstance(state, dict):
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise InputError(f"{path}: holds no state dict.")
     differing = sorted(set(expected) ^ set(state)) or [
         f"{name}: {tuple(state[name].shape)} in the file, {tuple(expected[name].shape)} in the network"
@@ -47,6 +44,8 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
             f"{path}: was made by another architecture than this {type(network).__name__}; "
             f"{len(differing)} entries differ, the first: {differing[0]}."
         )
+    if broken := [name for name, value in state.items() if not value.isfinite().all()]:
+        raise InputError(f"{path}: holds weights that are not finite (NaN or infinity), the first in {broken[0]}.")
     network.load_state_dict(state)
     return network.eval()
 
@@ -55,8 +54,9 @@ def load_tensors(path: str | os.PathLike[str]) -> object:
     """What ``torch.save`` wrote to ``path``, on the CPU: tensors, numbers and strings only, and the file whole.
 
     Raises:
-        InputError: if the file is damaged, half-written, or holds anything else.
+        InputError: if the file cannot be read, is damaged, half-written, or holds anything else.
     """
+    check_file(path)
     damaged = InputError(f"{path}: is not a checkpoint of tensors only, or is damaged.")
     try:
         # PyTorch does not look at the checksums in its files
@@ -65,7 +65,7 @@ def load_tensors(path: str | os.PathLike[str]) -> object:
                 if archive.testzip() is not None:
                     raise damaged
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged pickle raises any kind
         raise damaged from error
 
 

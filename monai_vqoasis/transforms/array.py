@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import math
 import os
-import zlib
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import torch
 from monai.data import MetaTensor
@@ -14,12 +15,16 @@ from monai.transforms import Transform
 from PIL import Image, UnidentifiedImageError
 
 from monai_vqoasis.errors import InputError
+from monai_vqoasis.files import check_file, replace_file
+from monai_vqoasis.nifti import NIFTI_SUFFIXES, load_nifti
 
-__all__ = ["LoadSlice", "SaveSlice", "ToViewerAxes"]
+__all__ = ["LoadSlice", "SaveSlice", "ToViewerAxes", "picture_size"]
 
-NIFTI_SUFFIXES = (".nii", ".nii.gz")
+PICTURE_FORMATS = ("PNG", "JPEG", "BMP")
 GREY_MODES = {"L": 255, "1": 1, "I;16": 65535, "I;16B": 65535, "I;16L": 65535, "I": 65535}
 COLOUR_MODES = {"RGB", "RGBA", "LA", "P", "PA"}
+MAX_PIXELS = 2**26  # 8192x8192; Pillow warns of more than 1.3 times as many and refuses 2.7 times
+BLACK = 1 / 510  # what 8 bits round to 0
 
 
 class LoadSlice(Transform):
@@ -38,23 +43,27 @@ class LoadSlice(Transform):
     """
 
     def __init__(self, intensity_max: float | None = None) -> None:
-        if intensity_max is not None and intensity_max <= 0:
-            raise InputError(f"intensity_max must be positive, got {intensity_max}.")
+        if intensity_max is not None and not 0 < intensity_max < math.inf:
+            raise InputError(f"intensity_max must be positive and finite, got {intensity_max}.")
         self.intensity_max = intensity_max
 
     def __call__(self, filename: str | os.PathLike[str]) -> MetaTensor:
         """Read ``filename``.
 
         Raises:
-            InputError: naming the file, if it is missing, empty, damaged, of an unknown kind, really in colour, of
-                an unknown intensity range, or not finite.
+            InputError: naming the file, if it cannot be read, is empty, damaged, of an unknown kind, larger than any
+                slice or head, really in colour, of an unknown intensity range, black at the one asked for, or not
+                finite.
         """
         path = Path(filename)
-        if not path.is_file():
-            raise InputError(f"{path}: no such file.")
-        if path.stat().st_size == 0:
-            raise InputError(f"{path}: the file is empty (0 bytes).")
-        array, full_scale, affine = self._read_picture(path) or self._read_nifti(path)
+        picture = self._read_picture(path)
+        array, full_scale, affine = picture or self._read_nifti(path)
+        chosen = picture is None or self.intensity_max is not None
+        if chosen and 0 < array.max() < BLACK * full_scale:
+            raise InputError(
+                f"{path}: its brightest value, {array.max():g}, would be black where {full_scale:g} is white: name the "
+                "value of the brightest tissue with --intensity_max."
+            )
         image = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).div_(full_scale)
         if self.intensity_max is not None:
             image.clamp_(0, 1)
@@ -63,12 +72,14 @@ class LoadSlice(Transform):
 
     def _read_picture(self, path: Path) -> tuple[np.ndarray, float, np.ndarray] | None:
         """Grey values, the value of white, affine; None if Pillow does not know the content."""
-        try:
-            with Image.open(path) as picture:
-                picture.load()
-        except UnidentifiedImageError:
+        if picture_size(path) is None:
             return None
-        except (OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError) as error:
+        try:
+            with Image.open(path, formats=PICTURE_FORMATS) as picture:
+                picture.verify()  # the checksums of a PNG, which load() passes over
+            with Image.open(path, formats=PICTURE_FORMATS) as picture:
+                picture.load()
+        except Exception as error:  # decoders raise many kinds
             raise InputError(f"{path}: the picture is damaged or cut short ({error}).") from error
         if picture.mode in COLOUR_MODES:
             picture = _colour_to_grey(picture, path)
@@ -79,13 +90,13 @@ class LoadSlice(Transform):
         return np.asarray(picture), self.intensity_max or GREY_MODES[picture.mode], np.eye(4)
 
     def _read_nifti(self, path: Path) -> tuple[np.ndarray, float, np.ndarray]:
-        try:
-            volume = nib.load(path)
-            stored = volume.get_data_dtype()
-            scaled = volume.dataobj.slope != 1 or volume.dataobj.inter != 0
+        if not path.name.lower().endswith(NIFTI_SUFFIXES):
+            raise InputError(f"{path}: is neither a picture ({', '.join(PICTURE_FORMATS)}) nor called .nii or .nii.gz.")
+        volume = load_nifti(path)
+        stored = volume.get_data_dtype()
+        scaled = volume.dataobj.slope != 1 or volume.dataobj.inter != 0
+        with np.errstate(over="ignore"):  # what is then infinite is told below
             array = volume.get_fdata(dtype=np.float32, caching="unchanged")
-        except Exception as error:  # nibabel raises many kinds
-            raise InputError(f"{path}: is neither a picture (PNG, JPEG, BMP) nor a readable NIfTI file.") from error
         if not np.isfinite(array).all():
             raise InputError(f"{path}: holds values that are not finite (NaN or infinity).")
         while array.ndim > 3 and array.shape[-1] == 1:
@@ -139,14 +150,15 @@ class SaveSlice(Transform):
         self.output_dir = Path(output_dir)
         self.label = label
         self.output_postfix = output_postfix
+        self._sources: dict[Path, Path] = {}
 
     def output_path(self, source: str | os.PathLike[str]) -> Path:
         """Where the result of the file ``source`` goes."""
         name = Path(source).name
         suffix = next((s for s in reversed(NIFTI_SUFFIXES) if name.lower().endswith(s)), Path(name).suffix)
         stem = name[: len(name) - len(suffix)].removesuffix(".nii")
-        # JPEG would change the values, and a file without a suffix is written as what it was read as
-        suffix = suffix if suffix.lower() in (*NIFTI_SUFFIXES, ".bmp") else ".png"
+        if picture_size(Path(source)) is not None and suffix.lower() != ".bmp":
+            suffix = ".png"  # JPEG would change the values, and some pictures are called .nii or nothing
         return self.output_dir / f"{stem}_{self.output_postfix}{suffix}"
 
     def __call__(self, image: MetaTensor, source: str | os.PathLike[str] | None = None) -> Path:
@@ -158,24 +170,55 @@ class SaveSlice(Transform):
 
         Returns:
             The file written.
+
+        Raises:
+            InputError: if another source has a result of the same name.
+            StorageError: if it cannot be written; nothing of it is left.
         """
         source = Path(source if source is not None else image.meta["filename_or_obj"])
         path = self.output_path(source)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if (other := self._sources.setdefault(path, source)) != source:
+            raise InputError(f"{source}: its result would take the place of that of {other.name}; rename one of them.")
         array = torch.as_tensor(image).detach().cpu().squeeze(0).numpy()
-        partial = path.with_name(f".{path.name}")
         if path.name.lower().endswith(NIFTI_SUFFIXES):
-            _write_nifti(array, source, partial, None if self.label else image.meta["intensity_max"])
-        else:
-            if not self.label:
-                with Image.open(source) as picture:
-                    white = 65535 if GREY_MODES.get(picture.mode) == 65535 else 255
-                array = np.rint(array.clip(0, 1).astype(np.float64) * white)
-            deep = not self.label and white == 65535
-            levels = array.astype(np.uint16 if deep else np.uint8)
-            Image.fromarray(levels).save(partial, format="BMP" if path.suffix.lower() == ".bmp" else "PNG")
-        partial.replace(path)
+            content = _nifti_bytes(array, source, None if self.label else image.meta["intensity_max"])
+            replace_file(path, gzip.compress(content, 1, mtime=0) if path.name.lower().endswith(".gz") else content)
+            return path
+        if not self.label:
+            with Image.open(source) as picture:
+                white = 65535 if GREY_MODES.get(picture.mode) == 65535 else 255
+            array = np.rint(array.clip(0, 1).astype(np.float64) * white)
+        deep = not self.label and white == 65535
+        buffer = io.BytesIO()
+        picture = Image.fromarray(array.astype(np.uint16 if deep else np.uint8))
+        picture.save(buffer, format="BMP" if path.suffix.lower() == ".bmp" else "PNG")
+        replace_file(path, buffer.getbuffer())
         return path
+
+
+def picture_size(path: Path) -> tuple[int, int] | None:
+    """Width and height that a picture's header declares; None if the content is of no kind of picture that is read.
+
+    Raises:
+        InputError: naming the file, if it cannot be read, is empty, or its header is damaged or declares more than one
+            picture or 2 ** 26 pixels.
+    """
+    if check_file(path).stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty (0 bytes).")
+    try:
+        with Image.open(path, formats=PICTURE_FORMATS) as picture:
+            (width, height), frames = picture.size, getattr(picture, "n_frames", 1)
+    except UnidentifiedImageError:
+        return None
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path}: declares more pixels than any slice has ({error}).") from error
+    except Exception as error:  # decoders raise many kinds
+        raise InputError(f"{path}: the picture is damaged or cut short ({error}).") from error
+    if width * height > MAX_PIXELS:
+        raise InputError(f"{path}: declares {width}x{height} pixels, more than any slice has.")
+    if frames > 1:
+        raise InputError(f"{path}: holds {frames} pictures; save each as a file of its own.")
+    return width, height
 
 
 def _colour_to_grey(picture: Image.Image, path: Path) -> Image.Image:
@@ -187,9 +230,9 @@ def _colour_to_grey(picture: Image.Image, path: Path) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(colours[..., 0]))
 
 
-def _write_nifti(array: np.ndarray, source: Path, path: Path, white: float | None) -> None:
-    """Write grey values in the source's type, ``white`` for 1; or labels, where that is None."""
-    like = nib.load(source)
+def _nifti_bytes(array: np.ndarray, source: Path, white: float | None) -> bytes:
+    """A file of grey values in the source's type, ``white`` for 1; or of labels, where that is None."""
+    like = load_nifti(source)
     dtype = np.dtype(np.uint8) if white is None else like.get_data_dtype()
     if white is not None:
         array = array.clip(0, 1).astype(np.float64) * white
@@ -201,4 +244,4 @@ def _write_nifti(array: np.ndarray, source: Path, path: Path, white: float | Non
     header = like.header.copy()
     header.set_data_dtype(dtype)
     header.set_slope_inter(1, 0)
-    nib.save(type(like)(array.astype(dtype).reshape(like.shape), like.affine, header), path)
+    return type(like)(array.astype(dtype).reshape(like.shape), like.affine, header).to_bytes()

@@ -104,6 +104,33 @@ def test_what_cannot_be_read_is_named(tmp_path, content, name):
     assert str(caught.value).startswith(f"{tmp_path / name}: ")
 
 
+def test_a_flipped_bit_is_told_or_does_not_matter(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 9)).astype(np.uint8)
+    path = tmp_path / "slice.png"
+    Image.fromarray(pixels).save(path)
+    whole, told = path.read_bytes(), 0
+    for bit in range(8 * len(whole)):
+        path.write_bytes(whole[: bit // 8] + bytes([whole[bit // 8] ^ 1 << bit % 8]) + whole[bit // 8 + 1 :])
+        try:
+            image = LoadSlice()(path)
+        except InputError as error:
+            assert str(error).startswith(f"{path}: ")
+            told += 1
+        else:
+            assert np.array_equal((image[0].numpy() * 255).round(), pixels)
+    assert told > 0.9 * 8 * len(whole)
+
+
+def test_two_results_of_one_name_are_not_written_over_each_other(tmp_path):
+    saver = SaveSlice(tmp_path / "out")
+    for name in ("a.png", "a.nii.png"):
+        Image.fromarray(ramp(np.uint8)).save(tmp_path / name)
+    image = LoadSlice()(tmp_path / "a.png")
+    assert saver(image) == saver(image)
+    with pytest.raises(InputError, match=r"a\.nii\.png: .*a\.png; rename one"):
+        saver(LoadSlice()(tmp_path / "a.nii.png"))
+
+
 def test_missing_and_not_finite_are_named(tmp_path):
     with pytest.raises(InputError, match=r"gone\.png: no such file"):
         LoadSlice()(tmp_path / "gone.png")
