@@ -88,7 +88,7 @@ ENTRIES: Entries = {
     "coarse": (["train.json"], ours(encoder_blocks=[1, 1], decoder_blocks=[2, 5])),
     # one thing at a time, from the shipped network. Weights are such that with shipped weights a term's gradient is
     # about as long as that of the mean squared error (`python benchmarks/losses.py`). In an untrained network it is a
-    # tenth of it or less, but for frequency: errors, and with them MSE's gradient, are large there
+    # fifth of it or less, but for frequency: errors, and with them MSE's gradient, are large there
     "plain": (["train.json"], PLAIN),
     "l1": (["train.json"], {**PLAIN, **loss_term(0.1, "torch.nn.L1Loss")}),
     "gradient": (["train.json"], {**PLAIN, **loss_term(0.03, "losses.GradientLoss")}),

@@ -104,7 +104,7 @@ class Sharpener:
         """How real each patch of both (B 1 H W) is: B 1 h w each.
 
         In one batch: where each is normalised by its own statistics, as in the tutorial, their difference is what is
-        taken away, and a discriminator took five times as many steps to see it.
+        taken away, and a discriminator took three times as many steps to see it.
         """
         with self.precision():
             return self.discriminator(torch.cat([reconstruction, images]))[-1].float().chunk(2)
