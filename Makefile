@@ -27,8 +27,8 @@ demo: $(READY)
 	@$(BUNDLE_RUN) --config_file $(CONFIGS)/generate.json --output_dir $(DEMO)/shipped/generate --num_samples 16
 	@$(MAKE) --no-print-directory $(DEMO_DATA)/LICENCE.txt
 	@echo "==> 2/7 shipped weights: reconstruct synthetic people, whom they have never seen"
-	@$(BUNDLE_RUN) --config_file $(CONFIGS)/inference.json --dataset_dir $(DEMO_DATA)/keras_png_slices_test \
-		--output_dir $(DEMO)/shipped/reconstruct
+	@$(BUNDLE_RUN) --config_file $(CONFIGS)/inference.json --view reconstruction \
+		--dataset_dir $(DEMO_DATA)/keras_png_slices_test --output_dir $(DEMO)/shipped/reconstruct
 	@echo "    Look at $(DEMO)/shipped/generate/generated.png and $(DEMO)/shipped/reconstruct/reconstructions.png"
 	@echo "==> 3/7 train stage 1 on the synthetic people: VQ-VAE (about three minutes)"
 	@$(BUNDLE_RUN) training --config_file $(CONFIGS)/train.json --dataset_dir $(DEMO_DATA) \
@@ -37,8 +37,8 @@ demo: $(READY)
 	@$(BUNDLE_RUN) training --config_file $(CONFIGS)/train_prior.json --dataset_dir $(DEMO_DATA) \
 		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)/train_prior --max_epochs 3 --num_variants 1 --warmup_steps 20
 	@echo "==> 5/7 reconstruct the test section"
-	@$(BUNDLE_RUN) --config_file $(CONFIGS)/inference.json --dataset_dir $(DEMO_DATA)/keras_png_slices_test \
-		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)/reconstruct
+	@$(BUNDLE_RUN) --config_file $(CONFIGS)/inference.json --view reconstruction \
+		--dataset_dir $(DEMO_DATA)/keras_png_slices_test --ckpt_dir $(DEMO)/models --output_dir $(DEMO)/reconstruct
 	@echo "==> 6/7 generate"
 	@$(BUNDLE_RUN) --config_file $(CONFIGS)/generate.json \
 		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)/generate --num_samples 16

@@ -28,6 +28,7 @@ __all__ = [
     "bundle_root",
     "check_choice",
     "check_config_keys",
+    "drop_down",
     "initialize",
     "join_processes",
     "keep_freed_memory",
@@ -73,12 +74,18 @@ def bundle_root() -> str:
     return str(configs.parent if configs.name == "configs" else configs)
 
 
-def check_choice(key: str, value: str, choices: Sequence[str]) -> str:
-    """``value``, if it is one of ``choices``.
+def drop_down(first: str, choices: Sequence[str]) -> list[str]:
+    """``choices`` with one of them ``first``: what MONAI Label's clients show as a drop-down with its default."""
+    return [first, *(choice for choice in choices if choice != first)]
+
+
+def check_choice(key: str, value: str | Sequence[str], choices: Sequence[str]) -> str:
+    """``value``, if it is one of ``choices``; of a :func:`drop_down` from which nothing was chosen, the first.
 
     Raises:
         InputError: naming the key and the choices, if it is not.
     """
+    value = value if isinstance(value, str) else value[0]
     if value not in choices:
         raise InputError(f"{key} must be one of {', '.join(choices)}, got {value!r}.")
     return value

@@ -7,7 +7,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from monai_vqoasis.configuration import bundle_root, check_config_keys
+from monai_vqoasis.configuration import bundle_root, check_choice, check_config_keys, drop_down
 from monai_vqoasis.errors import InputError, MissingPackageError, NonFiniteLossError, find_user_error, require
 from monai_vqoasis.visualize import picture_grid
 
@@ -15,6 +15,15 @@ from monai_vqoasis.visualize import picture_grid
 def test_outside_a_workflow_the_root_is_the_working_folder():
     assert bundle_root() == "."
     check_config_keys()  # nothing to check
+
+
+def test_a_drop_down_from_which_nothing_was_chosen_is_its_first():
+    choices = drop_down("b", ["a", "b", "c"])
+    assert choices == ["b", "a", "c"]
+    assert check_choice("letter", choices, ["a", "b", "c"]) == "b"
+    assert check_choice("letter", "c", ["a", "b", "c"]) == "c"
+    with pytest.raises(InputError, match="letter must be one of a, b, c, got 'd'"):
+        check_choice("letter", drop_down("d", ["a", "b", "c"]), ["a", "b", "c"])
 
 
 def test_keys_that_an_overlay_of_ones_own_reads_are_known():

@@ -11,8 +11,8 @@ from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys as Keys
 
-from monai_vqoasis.brain import brain_mask
-from monai_vqoasis.inferers import anomaly_score, to_slices
+from monai_vqoasis.slices import to_slices
+from monai_vqoasis.transforms import AnomalyScore
 from monai_vqoasis.visualize import save_picture_grid
 
 __all__ = ["AnomalyReport"]
@@ -22,18 +22,19 @@ class AnomalyReport:
     """Writes the score of every slice, and slices over their heat maps over their labels.
 
     Files: ``anomaly_scores.csv`` with the columns file, slice (of a volume; empty for a picture), anomaly_score (see
-    :func:`monai_vqoasis.inferers.anomaly_score`) and anomalous_share of the brain; ``anomalies.png`` with the most
-    abnormal slice of each of the first files.
+    :func:`monai_vqoasis.transforms.anomaly_score`) and anomalous_share of the brain; ``anomalies.png`` with the most
+    abnormal slice of files spread evenly over all.
 
     Args:
         output_dir: folder to write to.
-        threshold: z above which a pixel is abnormal; white is twice that in the heat maps.
+        threshold: z from which a pixel is abnormal; white is twice that in the heat maps.
         num_slices: how many slices to show.
     """
 
     def __init__(self, output_dir: str | os.PathLike[str], threshold: float, num_slices: int = 8) -> None:
         self.output_dir = Path(output_dir)
         self.threshold = threshold
+        self.score = AnomalyScore(threshold)
         self.num_slices = num_slices
         self._rows: list[dict[str, object]] = []
         self._shown: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
@@ -48,20 +49,19 @@ class AnomalyReport:
         self._shown.clear()
 
     def _collect(self, engine: Engine) -> None:
+        every = max(1, engine.state.epoch_length // self.num_slices)
+        shown = (engine.state.iteration - 1) % every == 0
         for image, z_map in zip(engine.state.output[Keys.IMAGE], engine.state.output[Keys.PRED], strict=True):
             file = Path(image.meta["filename_or_obj"]).name
-            volume = image.ndim == 4
-            slices, maps = (to_slices(v.unsqueeze(0)).cpu() for v in (image, z_map))
-            brain = brain_mask(slices)
-            scores = anomaly_score(maps, brain).tolist()
-            shares = ((maps > self.threshold) & brain).flatten(1).sum(1) / brain.flatten(1).sum(1).clamp_min(1)
-            for number, (score, share) in enumerate(zip(scores, shares.tolist(), strict=True)):
-                row = {"file": file, "slice": number if volume else "", "anomaly_score": score}
+            result = self.score(z_map, image)
+            scores = result["slice_scores"]
+            for number, (score, share) in enumerate(zip(scores, result["slice_shares"], strict=True)):
+                row = {"file": file, "slice": number if image.ndim == 4 else "", "anomaly_score": score}
                 self._rows.append({**row, "anomalous_share": share})
-            if len(self._shown) < self.num_slices:
+            if shown and len(self._shown) < self.num_slices:
                 worst = scores.index(max(scores))
-                heat = maps[worst, 0] / (2 * self.threshold)
-                self._shown.append((slices[worst, 0], heat, (maps[worst, 0] > self.threshold).float()))
+                slices, maps = (to_slices(v.unsqueeze(0))[worst, 0].cpu() for v in (image, z_map))
+                self._shown.append((slices, maps / (2 * self.threshold), (maps >= self.threshold).float()))
 
     def _write(self, engine: Engine) -> None:
         self.output_dir.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """How a trained network is used."""
 
-from monai_vqoasis.inferers.anomaly import AnomalyInferer, anomaly_score
+from monai_vqoasis.inferers.anomaly import AnomalyInferer
 from monai_vqoasis.inferers.calibration import (
     ANOMALY_METHODS,
     AnomalyCalibration,
@@ -11,7 +11,6 @@ from monai_vqoasis.inferers.codes import encode_slices, encode_variants
 from monai_vqoasis.inferers.likelihood import bits_per_code
 from monai_vqoasis.inferers.reconstruction import ReconstructionInferer
 from monai_vqoasis.inferers.sampling import AncestralSampler, draw_codes
-from monai_vqoasis.inferers.slices import map_slices, to_slices
 from monai_vqoasis.inferers.wavefront import WavefrontSampler
 from monai_vqoasis.inferers.wavefront_layers import plan_layer
 
@@ -23,13 +22,10 @@ __all__ = [
     "PositionStatistics",
     "ReconstructionInferer",
     "WavefrontSampler",
-    "anomaly_score",
     "bits_per_code",
     "draw_codes",
     "encode_slices",
     "encode_variants",
     "load_calibration",
-    "map_slices",
     "plan_layer",
-    "to_slices",
 ]

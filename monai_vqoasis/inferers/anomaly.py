@@ -13,14 +13,13 @@ from monai_vqoasis.errors import InputError
 from monai_vqoasis.inferers.calibration import ANOMALY_METHODS, AnomalyCalibration
 from monai_vqoasis.inferers.likelihood import bits_per_code
 from monai_vqoasis.inferers.sampling import AncestralSampler
-from monai_vqoasis.inferers.slices import map_slices
 from monai_vqoasis.inferers.wavefront import WavefrontSampler
 from monai_vqoasis.networks import CodePrior, VectorQuantizedAutoencoder
+from monai_vqoasis.slices import map_slices
 
-__all__ = ["AnomalyInferer", "anomaly_score"]
+__all__ = ["AnomalyInferer"]
 
 SIGMA = {"residual": 2.0, "surprise": 1.0, "restoration": 4.0}  # of the smoothing: pixels; codes for surprise
-SCORE_FRACTION = 0.01
 
 
 class AnomalyInferer(Inferer):
@@ -156,20 +155,6 @@ class AnomalyInferer(Inferer):
 
     def _conditions(self, slice_index: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"slice_index": slice_index} if "slice_index" in self.prior.condition_values else {}
-
-
-def anomaly_score(z_map: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """How abnormal each slice is: the z that 1 % of its brain exceeds.
-
-    Args:
-        z_map: B 1 H W, of :class:`AnomalyInferer`.
-        mask: bool, B 1 H W: the brain.
-
-    Returns:
-        B; 0 for a slice without brain.
-    """
-    inside = [values[where].float() for values, where in zip(z_map, mask, strict=True)]
-    return torch.stack([v.quantile(1 - SCORE_FRACTION) if len(v) else v.new_zeros(()) for v in inside])
 
 
 def _smooth(maps: torch.Tensor, sigma: float) -> torch.Tensor:

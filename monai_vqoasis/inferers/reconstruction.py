@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from monai.inferers import Inferer
 
-from monai_vqoasis.inferers.slices import map_slices
 from monai_vqoasis.networks import VectorQuantizedAutoencoder
+from monai_vqoasis.slices import map_slices
 
 __all__ = ["ReconstructionInferer"]
 

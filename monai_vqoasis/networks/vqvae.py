@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from monai_vqoasis.errors import InputError
 from monai_vqoasis.networks.vector_quantizer import VectorQuantizer
 
 __all__ = ["VQVAE", "VQVAEOutput", "VectorQuantizedAutoencoder"]
@@ -111,6 +112,22 @@ class VectorQuantizedAutoencoder(nn.Module):
         """Values at the codes (B C h w) over an image of ``image_size`` (H, W), linearly; 0 where nothing is coded."""
         spread = F.interpolate(grid, self.image_size(grid.shape[2:]), mode="bilinear")
         return spread[..., : image_size[0], : image_size[1]]
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As ``torch.nn.Module`` does; but weights that are not there stay random for nobody.
+
+        MONAI Label loads with ``strict=False`` whichever file its user picks, and only warns.
+
+        Raises:
+            InputError: if any is missing, and ``strict`` is False (else PyTorch's RuntimeError says so).
+        """
+        missing = sorted(self.state_dict().keys() - state_dict.keys())
+        if missing and not strict:
+            raise InputError(
+                f"these are no weights of this {type(self).__name__}: {len(missing)} of its tensors are missing, the "
+                f"first: {missing[0]}."
+            )
+        return super().load_state_dict(state_dict, strict, assign)
 
     def check_image(self, image: torch.Tensor) -> None:
         """Raise ValueError unless ``image`` is B C H W with this network's channels."""

@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from monai_vqoasis.errors import InputError
 
-__all__ = ["LoadSlice", "SaveSlice"]
+__all__ = ["LoadSlice", "SaveSlice", "ToViewerAxes"]
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 GREY_MODES = {"L": 255, "1": 1, "I;16": 65535, "I;16B": 65535, "I;16L": 65535, "I": 65535}
@@ -105,6 +105,22 @@ class LoadSlice(Transform):
             f"{path}: holds {stored} values from {low:g} to {high:g}, whose white is not known: name the value of "
             "the brightest tissue with --intensity_max."
         )
+
+
+class ToViewerAxes(Transform):
+    """An image with the axes that MONAI Label's writer takes: no channel, x first.
+
+    - a volume 1 H W D becomes H W D;
+    - a slice 1 H W of a NIfTI file becomes H W 1, a volume of one slice, since only a volume has a place in space;
+    - a picture 1 H W, whose rows run along y, becomes W H.
+    """
+
+    def __call__(self, image: MetaTensor) -> MetaTensor:
+        """``image`` (1 H W or 1 H W D) with a viewer's axes; its metadata name the file that it came from."""
+        if image.ndim == 4:
+            return image[0]
+        name = str(image.meta["filename_or_obj"]).lower()
+        return image.movedim(0, -1) if name.endswith(NIFTI_SUFFIXES) else image[0].T
 
 
 class SaveSlice(Transform):

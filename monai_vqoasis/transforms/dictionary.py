@@ -6,11 +6,11 @@ import os
 from collections.abc import Hashable, Mapping
 
 from monai.config import KeysCollection
-from monai.transforms import MapTransform, Orientationd
+from monai.transforms import MapTransform, Orientationd, SaveImaged
 
-from monai_vqoasis.transforms.array import LoadSlice, SaveSlice
+from monai_vqoasis.transforms.array import LoadSlice, SaveSlice, ToViewerAxes
 
-__all__ = ["LoadSliced", "OrientVolumed", "SaveSliced"]
+__all__ = ["LoadSliced", "OrientVolumed", "SaveSliced", "ToViewerAxesd"]
 
 
 class LoadSliced(MapTransform):
@@ -51,8 +51,10 @@ class OrientVolumed(Orientationd):
         return all(data[key].ndim == 4 for key in self.key_iterator(data))
 
 
-class SaveSliced(MapTransform):
+class SaveSliced(SaveImaged):
     """Dictionary-based wrapper of :class:`SaveSlice`; adds the file written under ``<key>_path``.
+
+    It is a kind of ``SaveImaged``, so that what leaves that out (MONAI Label, which writes itself) leaves this out.
 
     Args:
         keys: keys that hold images.
@@ -70,11 +72,30 @@ class SaveSliced(MapTransform):
         label: bool = False,
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys, allow_missing_keys=allow_missing_keys)
         self.saver = SaveSlice(output_dir, output_postfix, label)
 
     def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
         d = dict(data)
         for key in self.key_iterator(d):
             d[f"{key}_path"] = str(self.saver(d[key]))
+        return d
+
+
+class ToViewerAxesd(MapTransform):
+    """Dictionary-based wrapper of :class:`ToViewerAxes`.
+
+    Args:
+        keys: keys that hold images.
+        allow_missing_keys: do not raise if a key is missing.
+    """
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.to_viewer = ToViewerAxes()
+
+    def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = self.to_viewer(d[key])
         return d

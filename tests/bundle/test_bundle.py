@@ -122,9 +122,8 @@ def test_a_training_goes_on_from_weights_of_another(trained, tmp_path):
 def test_pngs_are_reconstructed_in_their_own_format(trained, tmp_path):
     _, where = trained
     section = where["dataset_dir"] / "keras_png_slices_test"
-    result = run(
-        "inference.json", cwd=tmp_path, dataset_dir=section, ckpt_dir=where["ckpt_dir"], output_dir="out", **NETWORK
-    )
+    settings = {"dataset_dir": section, "ckpt_dir": where["ckpt_dir"], "output_dir": "out", "view": "reconstruction"}
+    result = run("inference.json", cwd=tmp_path, **settings, **NETWORK)
     assert result.returncode == 0, result.stdout + result.stderr
     network = load_network(where)
     for path in section.iterdir():
@@ -147,6 +146,7 @@ def test_a_volume_is_reconstructed_slice_by_slice_in_its_own_grid(trained, tmp_p
     volume = np.random.default_rng(0).integers(0, 900, (30, 21, 6)).astype(np.int16)
     nib.save(nib.Nifti1Image(volume, affine), tmp_path / "head.nii.gz")
     settings = {"dataset_dir": "head.nii.gz", "ckpt_dir": where["ckpt_dir"], "output_dir": "out", **NETWORK}
+    settings["view"] = "reconstruction"
     result = run("inference.json", cwd=tmp_path, **settings)
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].startswith("error: head.nii.gz: holds int16 values")

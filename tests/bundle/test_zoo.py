@@ -33,7 +33,7 @@ RUNS = {
     "train_prior.json": ("train", "small", {**STAGE_2, **SHORT, "num_variants": 1}),
     "train.json original.json": ("train", "original", SHORT),
     "train_prior.json original_prior.json": ("train", "original", SHORT),
-    "inference.json": ("inference", "small", NETWORK),
+    "inference.json": ("inference", "small", {**NETWORK, "view": "reconstruction"}),
     "generate.json": (None, "small", {**PAIR, "num_samples": 2, "image_size": [64, 64]}),
     "evaluate.json": (None, "small", {**PAIR, "num_samples": 4, "samples_per_position": 1, "codec_slices": 2}),
     "calibrate.json": (None, "small", {**PAIR, "section": "train", "num_restorations": 1}),

@@ -11,7 +11,6 @@ from monai_vqoasis.inferers import (
     AnomalyInferer,
     PositionStatistics,
     WavefrontSampler,
-    anomaly_score,
     load_calibration,
 )
 from monai_vqoasis.metrics import brain_mask
@@ -143,13 +142,6 @@ def test_statistics_are_those_of_each_position():
         statistics.add(f"case_{number:03d}", 0, one, one.square())
     _, std = statistics.estimate()
     assert (std[..., 3] > 1.5 * std[..., 0]).all()
-
-
-def test_the_score_is_the_z_that_one_percent_of_the_brain_exceeds():
-    z_map = torch.arange(10_000.0).view(1, 1, 100, 100)
-    mask = torch.ones_like(z_map, dtype=torch.bool)
-    assert anomaly_score(z_map, mask).item() == pytest.approx(9_899, abs=1)
-    assert anomaly_score(z_map, ~mask).item() == 0
 
 
 def test_what_is_missing_or_belongs_elsewhere_is_named(vqvae, prior, healthy, calibration, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from monai_vqoasis.errors import InputError
 from monai_vqoasis.losses import VQVAELoss
 from monai_vqoasis.networks import VQVAE
 
@@ -17,6 +18,17 @@ def test_the_original_architecture():
     original = VQVAE(learning="gradient", revival_threshold=0.0)
     assert sum(p.numel() for p in original.parameters()) == 1_150_721
     assert original.latent_shape((256, 256)) == (32, 32)
+
+
+def test_weights_that_are_not_there_are_an_error_however_they_are_loaded():
+    network = VQVAE(**SMALL)
+    state = network.state_dict()
+    assert network.load_state_dict({**state, "of_somebody_else": torch.zeros(1)}, strict=False).missing_keys == []
+    del state["quantizer.embedding"]
+    with pytest.raises(InputError, match=r"no weights of this VQVAE: 1 .* the first: quantizer\.embedding"):
+        network.load_state_dict(state, strict=False)
+    with pytest.raises(RuntimeError, match=r"Missing key.*quantizer\.embedding"):
+        network.load_state_dict(state)
 
 
 def test_forward_is_encode_then_decode():
@@ -69,6 +81,7 @@ def test_wrong_shapes_are_refused_with_a_sentence():
 def test_a_training_step_at_batch_8_stays_under_2_gb():
     code = """
 import torch
+from monai_vqoasis.errors import InputError
 from monai_vqoasis.losses import VQVAELoss
 from monai_vqoasis.networks import VQVAE
 def peak():

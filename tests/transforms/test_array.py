@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from monai_vqoasis.errors import InputError
-from monai_vqoasis.transforms import LoadSlice, LoadSliced, OrientVolumed, SaveSlice, SaveSliced
+from monai_vqoasis.transforms import LoadSlice, LoadSliced, OrientVolumed, SaveSlice, SaveSliced, ToViewerAxesd
 
 
 def ramp(dtype, shape=(5, 9)):
@@ -110,3 +110,17 @@ def test_missing_and_not_finite_are_named(tmp_path):
     nib.save(nib.Nifti1Image(np.array([[0.0, np.nan]]), np.eye(4)), tmp_path / "nan.nii")
     with pytest.raises(InputError, match=r"nan\.nii: holds values that are not finite"):
         LoadSlice()(tmp_path / "nan.nii")
+
+
+def test_a_viewer_has_x_first_and_slices_of_nifti_have_a_place(tmp_path):
+    pixels = ramp(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "slice.png")
+    nib.save(nib.Nifti1Image(pixels, AFFINE), tmp_path / "flat.nii")
+    nib.save(nib.Nifti1Image(ramp(np.uint8, (5, 9, 3)), AFFINE), tmp_path / "volume.nii")
+    for name, shape in (("slice.png", (9, 5)), ("flat.nii", (5, 9, 1)), ("volume.nii", (5, 9, 3))):
+        image = LoadSlice()(tmp_path / name)
+        viewed = ToViewerAxesd("image")({"image": image})["image"]
+        assert viewed.shape == shape
+        assert torch.equal(viewed.affine, image.affine)
+        values = np.squeeze(image.numpy())
+        assert np.array_equal(np.squeeze(viewed.numpy()), values.T if name == "slice.png" else values)
