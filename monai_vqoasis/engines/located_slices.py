@@ -12,8 +12,9 @@ from PIL import Image
 
 from monai_vqoasis.brain import brain_mask
 from monai_vqoasis.data.oasis import section_dir, slice_name
-from monai_vqoasis.inferers import AnomalyCalibration, to_slices
+from monai_vqoasis.inferers import AnomalyCalibration
 from monai_vqoasis.networks import VectorQuantizedAutoencoder
+from monai_vqoasis.slices import to_slices
 from monai_vqoasis.visualize import picture_grid
 
 __all__ = ["write_located_slices"]
