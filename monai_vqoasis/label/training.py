@@ -29,7 +29,11 @@ __all__ = ["RetrainTask"]
 logger = logging.getLogger(__name__)
 IMAGES = ("healthy", "unlabelled", "both")
 FEWEST_PEOPLE = 3  # one to train on, two for the calibration
-LEARNING_RATES = {"train.json": 2e-4, "train_prior.json": 1e-4}  # a tenth of those of a training from nothing
+STAGES = (
+    # name, config, weights, option with its epochs, learning rate: a tenth of that of a training from nothing
+    ("VQ-VAE", "train.json", "model.pt", "max_epochs", 2e-4),
+    ("prior", "train_prior.json", "model_prior.pt", "prior_epochs", 1e-4),
+)
 
 
 class RetrainTask(TrainTask):
@@ -79,11 +83,7 @@ class RetrainTask(TrainTask):
             numbers = self._write_slices(images, dataset_dir, options)
             common = {"dataset_dir": str(dataset_dir), "ckpt_dir": str(models), "device": device}
             common["seed"] = int(options["seed"])
-            stages = {
-                "train.json": ("VQ-VAE", "max_epochs", "model.pt"),
-                "train_prior.json": ("prior", "prior_epochs", "model_prior.pt"),
-            }
-            for number, (config, (name, epochs, file)) in enumerate(stages.items(), 1):
+            for number, (name, config, file, epochs, learning_rate) in enumerate(STAGES, 1):
                 logger.info(f"{number}/3 {name}, {options[epochs]} epochs on {numbers['slices']} slices")
                 output_dir = Path(folder) / name
                 monai.bundle.run(
@@ -91,7 +91,8 @@ class RetrainTask(TrainTask):
                     config_file=str(self.bundle.config_path(config)),
                     pretrained_path=str(self.bundle.weights_path(file)),
                     max_epochs=int(options[epochs]),
-                    learning_rate=LEARNING_RATES[config],
+                    learning_rate=learning_rate,
+                    warmup_steps=0,
                     output_dir=str(output_dir),
                     **common,
                 )
