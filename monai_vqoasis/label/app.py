@@ -35,7 +35,7 @@ VIEWS = {
     "heatmap": ("heatmap", "How abnormal each pixel is; 255 is twice the threshold of the label"),
     "reconstruct": ("reconstruction", "The image through the codes and back"),
 }
-STATUS_NOT_FOUND, STATUS_CANNOT_BE_DONE = 404, 422
+NOT_FOUND, CANNOT_BE_DONE = 404, 422
 
 
 class SliceDatastore(LocalDatastore):
@@ -50,9 +50,13 @@ class SliceDatastore(LocalDatastore):
         super().update_image_info(image_id, info)
 
     def check(self, image_id: str) -> None:
-        """Raise HTTPException unless the image is there."""
+        """Raise HTTPException unless the image is there.
+
+        What a background process noted since is read first, so that it is not overwritten.
+        """
+        self._init_from_datastore_file()
         if not self.get_image_uri(image_id):
-            raise HTTPException(STATUS_NOT_FOUND, f"there is no image {image_id!r} in the datastore.")
+            raise HTTPException(NOT_FOUND, f"there is no image {image_id!r} in the datastore.")
 
 
 class SliceApp(MONAILabelApp):
@@ -138,12 +142,13 @@ class SliceApp(MONAILabelApp):
         """Answer what the user can mend with its sentence; in a background process, end with it."""
         try:
             yield
-        except MONAILabelException as error:
-            raise HTTPException(STATUS_NOT_FOUND, error.msg) from error
+        except HTTPException:
+            raise
         except Exception as error:
-            mine = find_user_error(error)
-            if mine is None or isinstance(error, HTTPException):
+            unknown = isinstance(error, MONAILabelException)
+            mine = InputError(error.msg) if unknown else find_user_error(error)
+            if mine is None:
                 raise
             if not self._server_mode:
                 raise mine from None
-            raise HTTPException(STATUS_CANNOT_BE_DONE, str(mine)) from error
+            raise HTTPException(NOT_FOUND if unknown else CANNOT_BE_DONE, str(mine)) from error

@@ -18,21 +18,17 @@ from monai_vqoasis.brain import brain_mask
 from monai_vqoasis.data import CDR_RATINGS
 from monai_vqoasis.errors import InputError
 from monai_vqoasis.inferers import bits_per_code
+from monai_vqoasis.label.options import chosen, number
 from monai_vqoasis.label.weights import AppBundle
 from monai_vqoasis.networks import VectorQuantizedAutoencoder, load_weights
 from monai_vqoasis.slices import to_slices
 from monai_vqoasis.transforms import SaveSlice
 from monai_vqoasis.transforms.array import NIFTI_SUFFIXES
 
-__all__ = ["GenerateTask", "ViewTask", "chosen"]
+__all__ = ["GenerateTask", "ViewTask"]
 
 UNKNOWN = "unknown"
 LOSSY = (".jpg", ".jpeg")
-
-
-def chosen(value: object) -> object:
-    """The value of an option; of a drop-down from which nothing was chosen, the first."""
-    return value[0] if isinstance(value, list) else value
 
 
 class ViewTask(BundleInferTask):
@@ -65,6 +61,7 @@ class ViewTask(BundleInferTask):
 
     def pre_transforms(self, data: dict[str, object]) -> object:
         data.update({**self.displayable_configs, **data, "view": self.view})
+        data["threshold"] = number("threshold", data["threshold"], float)
         return super().pre_transforms(data)
 
     def _get_network(self, device: str, data: object) -> VectorQuantizedAutoencoder:
@@ -121,14 +118,14 @@ class GenerateTask(InferTask):
         """
         options = {name: chosen(value) for name, value in {**self.config(), **request}.items()}
         device = name_to_device(options["device"])
-        cdr = None if options["cdr"] in (UNKNOWN, "", None) else _number("cdr", options["cdr"], float)
+        cdr = None if options["cdr"] in (UNKNOWN, "", None) else number("cdr", options["cdr"], float)
         index = options["slice_index"]
-        index = self._position(str(request["image"]), device) if index in ("", None) else _number("slice_index", index)
-        temperature = _number("temperature", options["temperature"], float)
+        index = self._position(str(request["image"]), device) if index in ("", None) else number("slice_index", index)
+        temperature = number("temperature", options["temperature"], float)
         if not temperature > 0:
             raise InputError(f"temperature must be positive, got {temperature}.")
         settings = {"slice_index": index, "cdr": cdr, "temperature": temperature, "num_samples": 1}
-        settings["seed"] = _number("seed", options["seed"])
+        settings["seed"] = number("seed", options["seed"])
         generator = self.bundle.parse("generate.json", device, **settings).get_parsed_content("generator")
         codes = next(generator.codes())
         conditions = {name: torch.tensor(value, device=device) for name, value in generator.conditions.items()}
@@ -157,10 +154,3 @@ def _save_like(image: MetaTensor, source: Path) -> str:
         written = SaveSlice(folder, label=True)(image.unsqueeze(0), source)
         with tempfile.NamedTemporaryFile(suffix="".join(written.suffixes[-2:]), delete=False) as file:
             return str(written.rename(file.name))
-
-
-def _number(name: str, value: object, kind: type = int) -> float | int:
-    try:
-        return kind(value)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} must be a number, got {value!r}.") from error

@@ -62,8 +62,7 @@ class AnomalyScoring(ScoringMethod):
             notes = self._score(datastore.get_image_uri(image_id), request)
             if notes[ERROR]:
                 failed[image_id] = notes[ERROR]
-            # what the server wrote since, in another process, is not to be overwritten
-            datastore.refresh()
+            datastore.refresh()  # it may be gone
             if image_id in datastore.list_images():
                 datastore.update_image_info(image_id, {**notes, MADE_WITH: made_with})
             logger.info(f"{number}/{len(waiting)} {image_id}: {notes[ERROR] or format(notes[SCORE], '.2f')}")

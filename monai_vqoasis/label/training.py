@@ -6,7 +6,7 @@ import csv
 import json
 import logging
 import random
-import tempfile
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from monai_vqoasis.data.oasis import parse_slice_name, section_dir
 from monai_vqoasis.engines import write_located_slices
 from monai_vqoasis.errors import InputError, find_user_error
 from monai_vqoasis.files import replace_file
-from monai_vqoasis.label.infers import chosen
+from monai_vqoasis.label.options import chosen, number
 from monai_vqoasis.label.weights import WEIGHTS, AppBundle
 
 __all__ = ["RetrainTask"]
@@ -39,9 +39,9 @@ STAGES = (
 class RetrainTask(TrainTask):
     """Goes on training both networks on healthy slices, makes the calibration anew, and puts the three in place.
 
-    The bundle's ``train.json``, ``train_prior.json`` and ``calibrate.json`` run on a temporary folder of slices. Whose
-    names are like the release's (case_001_slice_0) are of one person; any other image is a person of its own. An image
-    is healthy where its final label is empty, and is never trained on where that holds anything.
+    The bundle's ``train.json``, ``train_prior.json`` and ``calibrate.json`` run on a folder of slices, which is deleted
+    afterwards. Images whose names are like the release's (case_001_slice_0) are of one person; any other is a person of
+    its own. An image is healthy where its final label is empty, and is never trained on where that holds anything.
 
     Args:
         bundle: the app's bundle, whose weights are replaced when all is done; if anything fails they stay.
@@ -70,39 +70,49 @@ class RetrainTask(TrainTask):
         """Train.
 
         Returns:
-            What :meth:`stats` will say: images, people and slices used, the best validation PSNR and nats per code.
+            What :meth:`stats` will say: images chosen, people and slices used, best validation PSNR and nats per code.
 
         Raises:
             InputError: if an option is wrong, or the images are of fewer than three people.
         """
         options = {name: chosen(request.get(name, default)) for name, default in self.config().items()}
+        for name in ("max_epochs", "prior_epochs"):
+            options[name] = number(name, options[name], least=1)
+        options["seed"] = number("seed", options["seed"])
+        options["val_split"] = number("val_split", options["val_split"], float)
         images = self._select(datastore, check_choice("images", options["images"], IMAGES))
-        device = f"$torch.device('{name_to_device(options['device'])}')"
-        with tempfile.TemporaryDirectory(prefix="retrain-") as folder:
-            dataset_dir, models = Path(folder) / "slices", Path(folder) / "models"
-            numbers = self._write_slices(images, dataset_dir, options)
-            common = {"dataset_dir": str(dataset_dir), "ckpt_dir": str(models), "device": device}
-            common["seed"] = int(options["seed"])
-            for number, (name, config, file, epochs, learning_rate) in enumerate(STAGES, 1):
-                logger.info(f"{number}/3 {name}, {options[epochs]} epochs on {numbers['slices']} slices")
-                output_dir = Path(folder) / name
-                monai.bundle.run(
-                    "training",
-                    config_file=str(self.bundle.config_path(config)),
-                    pretrained_path=str(self.bundle.weights_path(file)),
-                    max_epochs=int(options[epochs]),
-                    learning_rate=learning_rate,
-                    warmup_steps=0,
-                    output_dir=str(output_dir),
-                    **common,
-                )
-                numbers |= _best(output_dir / "metrics.csv")
-            logger.info("3/3 calibration")
-            monai.bundle.run(config_file=str(self.bundle.config_path("calibrate.json")), **common)
-            for name in WEIGHTS:
-                replace_file(self.bundle.weights_path(name), (models / name).read_bytes())
-        replace_file(self.bundle.weights_path("retraining.json"), json.dumps(numbers, indent=4).encode())
+        work = self.bundle.root / "retraining"
+        shutil.rmtree(work, ignore_errors=True)  # of one that was killed
+        try:
+            numbers = self._train(work, images, options)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
         logger.info(f"new weights are in place: {numbers}")
+        return numbers
+
+    def _train(self, work: Path, images: Mapping[str, str], options: Mapping[str, object]) -> dict[str, object]:
+        dataset_dir, models = work / "slices", work / "models"
+        numbers = self._write_slices(images, dataset_dir, options)
+        common = {"dataset_dir": str(dataset_dir), "ckpt_dir": str(models), "seed": options["seed"]}
+        common["device"] = f"$torch.device('{name_to_device(options['device'])}')"
+        for stage, (name, config, file, epochs, learning_rate) in enumerate(STAGES, 1):
+            logger.info(f"{stage}/3 {name}, {options[epochs]} epochs on {numbers['slices']} slices")
+            monai.bundle.run(
+                "training",
+                config_file=str(self.bundle.config_path(config)),
+                pretrained_path=str(self.bundle.weights_path(file)),
+                max_epochs=options[epochs],
+                learning_rate=learning_rate,
+                warmup_steps=0,
+                output_dir=str(work / name),
+                **common,
+            )
+            numbers |= _best(work / name / "metrics.csv")
+        logger.info("3/3 calibration")
+        monai.bundle.run(config_file=str(self.bundle.config_path("calibrate.json")), **common)
+        for name in WEIGHTS:
+            replace_file(self.bundle.weights_path(name), (models / name).read_bytes())
+        replace_file(self.bundle.weights_path("retraining.json"), json.dumps(numbers, indent=4).encode())
         return numbers
 
     def _select(self, datastore: Datastore, choice: str) -> dict[str, str]:
@@ -124,7 +134,7 @@ class RetrainTask(TrainTask):
             parser.get_parsed_content(name) for name in ("preprocessing", "calibration", "network")
         )
         people = {_person(image_id): "" for image_id in images}
-        cases = {person: f"case_{number:03d}" for number, person in enumerate(people, 1)}
+        cases = {person: f"case_{index:03d}" for index, person in enumerate(people, 1)}
         items = [{"image": path, "case": cases[_person(image_id)]} for image_id, path in images.items()]
         files = write_located_slices(_readable(items, read), dataset_dir, "train", calibration, network)
         found = sorted({parse_slice_name(path)[0] for path in files})
@@ -133,11 +143,8 @@ class RetrainTask(TrainTask):
                 f"retraining needs images of {FEWEST_PEOPLE} people at least, and {options['images']} images show "
                 f"{len(found)}: confirm more as healthy by an empty final label, or choose other images."
             )
-        random.Random(int(options["seed"])).shuffle(found)
-        share = float(options["val_split"])
-        if not 0 < share < 1:
-            raise InputError(f"val_split must lie between 0 and 1, got {share}.")
-        held_out = set(found[: min(max(2, round(share * len(found))), len(found) - 1)])
+        random.Random(options["seed"]).shuffle(found)
+        held_out = set(found[: min(max(2, round(options["val_split"] * len(found))), len(found) - 1)])
         folder = section_dir(dataset_dir, "validate")
         folder.mkdir()
         moved = [path.rename(folder / path.name) for path in files if parse_slice_name(path)[0] in held_out]

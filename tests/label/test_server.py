@@ -32,6 +32,7 @@ KINDS = {
     "flat": "flat.nii.gz",
     "volume": "volume.nii",
 }
+BAD = ("colour", "broken", "large")
 # of a volume whose axes point to the top, in steps of 3 mm, the front and the right, tilted by 20 degrees
 COSINE, SINE = np.cos(np.pi / 9), np.sin(np.pi / 9)
 TILTED = np.array([[0, 0, 1, -9], [-3 * SINE, COSINE, 0, 4], [3 * COSINE, SINE, 0, 5], [0, 0, 0, 1]])
@@ -58,7 +59,8 @@ def folder(tmp_path_factory) -> Path:
         studies / "colour.png"
     )
     (studies / "broken.png").write_bytes((studies / "picture.png").read_bytes()[:2000])
-    shutil.copytree(studies, root / "readable", ignore=shutil.ignore_patterns("colour.png", "broken.png"))
+    Image.fromarray(lesion.repeat(2, 0).repeat(2, 1)).save(studies / "large.png")
+    shutil.copytree(studies, root / "readable", ignore=shutil.ignore_patterns(*(f"{name}.png" for name in BAD)))
     return root
 
 
@@ -115,7 +117,7 @@ def test_it_says_what_it_offers(server):
     assert not {"view", "model_filename"} & anomaly.keys()
     assert list(info["trainers"]) == ["retrain"] and list(info["scoring"]) == ["anomaly"]
     assert list(info["strategies"]) == ["most_anomalous", "most_normal"]
-    assert info["datastore"]["total"] == len(KINDS) + 2
+    assert info["datastore"]["total"] == len(KINDS) + len(BAD)
 
 
 @pytest.mark.parametrize("image", KINDS)
@@ -169,9 +171,13 @@ def test_options_and_uploads_and_sessions_count(server, by_bundle, folder, tmp_p
         f"{server.url}/infer/anomaly", params={"session_id": session, "output": "json"}, timeout=60
     ).json()
     assert answer["anomaly_score"] == server.infer(tmp_path, "anomaly", "picture")[1]["anomaly_score"]
-    answer = server.ask("anomaly", "picture", method="magic")
-    assert answer.status_code == 422
-    assert "method must be one of" in answer.json()["detail"]
+    for wrong, sentence in (
+        ({"method": "magic"}, "method must be one of"),
+        ({"threshold": "high"}, "threshold must be"),
+    ):
+        answer = server.ask("anomaly", "picture", **wrong)
+        assert answer.status_code == 422
+        assert sentence in answer.json()["detail"]
 
 
 def test_new_slices_are_those_of_the_bundle(server, folder, tmp_path):
@@ -193,6 +199,7 @@ def test_new_slices_are_those_of_the_bundle(server, folder, tmp_path):
         ({"slice_index": "top"}, "slice_index must be a number"),
         ({"cdr": 7}, "CDR must be one of"),
         ({"temperature": 0}, "temperature must be positive"),
+        ({"seed": "x"}, "seed must be a number"),
     ):
         answer = server.ask("generate", "picture", **wrong)
         assert answer.status_code == 422
@@ -205,6 +212,7 @@ def test_mistakes_are_named_and_the_server_goes_on(server, folder, tmp_path):
         ("generate", "nobody", 404, "there is no image 'nobody'"),
         ("magic", "picture", 404, "There is no model 'magic'"),
         ("anomaly", "colour", 422, "colour.png: is a colour picture"),
+        ("anomaly", "large", 422, "of the brain lies outside of the middle 176x208 pixels"),
         ("reconstruct", "broken", 422, "broken.png: the picture is damaged"),
         ("generate", "broken", 422, "broken.png: the picture is damaged"),
     ):
@@ -225,7 +233,7 @@ def test_mistakes_are_named_and_the_server_goes_on(server, folder, tmp_path):
 def test_scores_decide_what_comes_next(server, tmp_path):
     answer = server.post("activelearning/most_anomalous")
     assert answer.status_code == 422
-    assert "none of the 8 unlabelled images has a score yet" in answer.json()["detail"]
+    assert "none of the 9 unlabelled images has a score yet" in answer.json()["detail"]
     assert server.post("scoring/anomaly").ok
     task = server.background("scoring/")
     assert task["status"] == "DONE"
