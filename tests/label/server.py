@@ -11,7 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-import requests
+import pytest
+
+pytest.importorskip("monailabel", reason="has an environment of its own: make test-label")
+requests = pytest.importorskip("requests")
 
 # loaded by every Python that the server starts: notes where anything but this machine is asked for
 GUARD = """
@@ -78,6 +81,14 @@ class Server:
 
     def post(self, route: str, settings: dict | None = None, **params: object) -> requests.Response:
         return requests.post(f"{self.url}/{route}", params=params, json=settings or {}, timeout=120)
+
+    def delete(self, route: str) -> requests.Response:
+        return requests.delete(f"{self.url}/{route}", timeout=120)
+
+    def open_session(self, image: Path) -> str:
+        with image.open("rb") as file:
+            answer = requests.put(f"{self.url}/session/", files={"files": file}, timeout=60)
+        return answer.json()["session_id"]
 
     def save_label(self, image: str, label: Path) -> requests.Response:
         with label.open("rb") as file:

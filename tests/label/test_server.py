@@ -11,14 +11,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-import requests
 from PIL import Image
 
 from tests.bundle.test_bundle import run
 from tests.conftest import CONFIGS
 from tests.label.server import VIEWERS, Server
-
-pytest.importorskip("monailabel")
 
 BUNDLE = CONFIGS.parent
 LAUNCHER = ("-W", "ignore", "-m", "monai_vqoasis.label", "--studies", "studies", "--app_dir", "app")
@@ -165,11 +162,8 @@ def test_options_and_uploads_and_sessions_count(server, by_bundle, folder, tmp_p
     assert np.array_equal(pixels(server.infer(tmp_path, "anomaly", "picture", **chosen)[0]), expected)
     upload = folder / "studies" / "picture.png"
     assert np.array_equal(pixels(server.infer(tmp_path, "anomaly", upload=upload, **chosen)[0]), expected)
-    with upload.open("rb") as file:
-        session = requests.put(f"{server.url}/session/", files={"files": file}, timeout=60).json()["session_id"]
-    answer = requests.post(
-        f"{server.url}/infer/anomaly", params={"session_id": session, "output": "json"}, timeout=60
-    ).json()
+    session = server.open_session(upload)
+    answer = server.post("infer/anomaly", session_id=session, output="json").json()
     assert answer["anomaly_score"] == server.infer(tmp_path, "anomaly", "picture")[1]["anomaly_score"]
     for wrong, sentence in (
         ({"method": "magic"}, "method must be one of"),
@@ -318,7 +312,7 @@ def test_the_folder_is_an_app_like_others_and_scores_what_is_new(server, folder,
         assert np.array_equal(pixels(theirs), pixels(mine))
         # the weights are others than those that the scores were made with
         assert other.get("scoring/").json()["status"] == "RUNNING"
-        assert requests.delete(f"{other.url}/scoring/", timeout=60).json()["status"] == "STOPPED"
+        assert other.delete("scoring/").json()["status"] == "STOPPED"
     finally:
         other.stop()
 
