@@ -4,5 +4,5 @@ from importlib.util import find_spec
 
 from monai_vqoasis.label.torchvision_operators import ensure_torchvision
 
-if find_spec("monailabel") is not None:
+if find_spec("monailabel") is not None and find_spec("torchvision") is not None:
     ensure_torchvision()

@@ -14,7 +14,7 @@ MAIN = '''"""Where MONAI Label looks for an app: monailabel start_server --app <
 
 from monai_vqoasis.label.app import SliceApp
 '''
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost")
 
 
 def lay_out(app_dir: Path, bundle: Path) -> None:
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=8000, help="port to listen at")
     options = parser.parse_args(arguments)
     short_errors()
-    require("label", "monailabel")
+    require("label", "monailabel", "torchvision")
     if not options.studies.is_dir():
         raise InputError(f"{options.studies}: no such folder; studies must hold slices or volumes.")
     if options.host not in LOOPBACK:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import requests
 import torch
 from fastapi import HTTPException
 from monailabel.config import settings
@@ -134,8 +135,13 @@ class SliceApp(MONAILabelApp):
 
     def async_scoring(self, method: str | None, params: object = None) -> dict[str, object]:
         """Start a scoring in the background, unless nothing waits for one."""
-        waits = any(task.waiting(self.datastore()) for task in self._scoring_methods.values())
-        return super().async_scoring(method, params) if waits else {}
+        if not any(task.waiting(self.datastore()) for task in self._scoring_methods.values()):
+            return {}
+        try:
+            return super().async_scoring(method, params)
+        except requests.RequestException as error:  # a training asks the server, which may listen elsewhere
+            logger.warning(f"no scoring was started: {error}")
+            return {}
 
     @contextmanager
     def _plain_errors(self) -> Iterator[None]:

@@ -40,19 +40,17 @@ class AppBundle:
             InputError: naming what ``bundle`` lacks.
         """
         source = Path(bundle)
-        configs = sorted((source / "configs").glob("*.*"))
         if not (source / "configs" / "inference.json").is_file():
             raise InputError(f"{source}: is no bundle of this project, it has no configs/inference.json.")
-        for folder in ("configs", "models"):
-            (self.root / folder).mkdir(parents=True, exist_ok=True)
-        for file in configs:
+        begins = not all(self.weights_path(name).is_file() for name in WEIGHTS)
+        missing = [name for name in WEIGHTS if not (source / "models" / name).is_file()]
+        if begins and missing:
+            raise InputError(f"{source / 'models'}: has no {' and no '.join(missing)}; train them first.")
+        self.config_path("").mkdir(parents=True, exist_ok=True)
+        for file in sorted((source / "configs").glob("*.*")):
             shutil.copyfile(file, self.config_path(file.name))
-        if not all(self.weights_path(name).is_file() for name in WEIGHTS):
-            missing = [name for name in WEIGHTS if not (source / "models" / name).is_file()]
-            if missing:
-                raise InputError(f"{source / 'models'}: has no {' and no '.join(missing)}; train them first.")
-            for name in WEIGHTS:
-                replace_file(self.weights_path(name), (source / "models" / name).read_bytes())
+        for name in WEIGHTS if begins else ():
+            replace_file(self.weights_path(name), (source / "models" / name).read_bytes())
 
     def parse(self, config: str, device: str, **settings: object) -> ConfigParser:
         """The config of that name with the bundle's folder, a device and ``settings`` filled in.

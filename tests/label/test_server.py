@@ -325,15 +325,16 @@ def test_nothing_but_this_machine_was_asked_for_anything(server):
     ("options", "sentence"),
     [
         (("--studies", "nowhere"), "nowhere: no such folder"),
-        (("--studies", ".", "--bundle", "nowhere"), "nowhere: is no bundle of this project"),
+        (("--studies", ".", "--bundle", "untrained"), "untrained/models: has no model_prior.pt and no calibration.pt"),
         (("--studies", ".", "--app_dir", "other", "--bundle", str(BUNDLE)), "other: is another app"),
     ],
 )
 def test_what_cannot_be_started_is_named(tmp_path, options, sentence):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "main.py").write_text("")
+    shutil.copytree(CONFIGS, tmp_path / "untrained" / "configs")
     command = [sys.executable, "-W", "ignore", "-m", "monai_vqoasis.label", *options]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].startswith(f"error: {sentence}")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["other"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["other", "untrained"]
