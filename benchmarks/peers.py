@@ -1,14 +1,15 @@
-"""Other people's networks behind this project's interface, so that the same config trains them."""
+"""Networks to compare with, behind this project's interface, so that the same config trains them."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from monai.networks import nets
 from torch import nn
 
-from monai_vqoasis.networks import ResidualVQVAE, VectorQuantizerOutput, VQVAEOutput
+from monai_vqoasis.networks import ResidualVQVAE, VectorQuantizer, VectorQuantizerOutput, VQVAEOutput
 
-__all__ = ["MONAIVQVAE", "LucidrainsVQVAE"]
+__all__ = ["MONAIVQVAE", "CosineVQVAE", "LucidrainsVQVAE"]
 
 
 class MONAIVQVAE(nn.Module):
@@ -82,3 +83,35 @@ class LucidrainsVQVAE(ResidualVQVAE):
     ) -> None:
         super().__init__(num_embeddings=num_embeddings, embedding_dim=embedding_dim, **kwargs)
         self.quantizer = LucidrainsQuantizer(num_embeddings, embedding_dim, **quantizer_kwargs)
+
+
+class UnitLength(nn.Module):
+    """Vectors (B D H W) of unit length at each position, float32."""
+
+    def forward(self, encoding: torch.Tensor) -> torch.Tensor:
+        return F.normalize(encoding.float(), dim=1)
+
+
+class CosineQuantizer(VectorQuantizer):
+    """:class:`VectorQuantizer` of vectors of unit length: codes have it too, the nearest has the largest cosine."""
+
+    @torch.no_grad()
+    def _update(self, flat: torch.Tensor, flat_codes: torch.Tensor) -> None:
+        super()._update(flat, flat_codes)
+        self.embedding.copy_(F.normalize(self.embedding, dim=1))  # a mean of unit vectors is shorter
+
+
+class CosineVQVAE(ResidualVQVAE):
+    """:class:`ResidualVQVAE` with codes looked up by cosine.
+
+    Yu et al. 2022, "Vector-quantized Image Modeling with Improved VQGAN" (https://arxiv.org/abs/2110.04627), section
+    3.2.
+
+    Args:
+        kwargs: arguments of :class:`ResidualVQVAE`.
+    """
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.encoder.append(UnitLength())
+        self.quantizer = CosineQuantizer(self.quantizer.num_embeddings, self.quantizer.embedding_dim)

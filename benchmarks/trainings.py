@@ -6,12 +6,16 @@ import argparse
 import csv
 import json
 import logging
+import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from monai.bundle import ConfigWorkflow
+
+from monai_vqoasis.evaluation import SliceSet, slice_fidelity
+from monai_vqoasis.metrics import EfficientNetLiteFeatures, extract_features, kernel_distance
 
 CONFIGS = Path(__file__).resolve().parents[1] / "bundle" / "configs"
 
@@ -74,6 +78,16 @@ def train(configs: Sequence[str], settings: Mapping[str, object], folder: Path, 
     workflow.finalize()
 
 
+def quality(slices: SliceSet, reconstructions: SliceSet) -> dict[str, float]:
+    """Means of PSNR, SSIM and PSNR in the brain of at least 100 slices, and the KID of their reconstructions."""
+    columns, _ = slice_fidelity(slices, reconstructions)
+    features = [extract_features(one.pixels, EfficientNetLiteFeatures()) for one in (reconstructions, slices)]
+    return {
+        **{metric: float(columns[metric].mean()) for metric in ("psnr", "ssim", "psnr_brain")},
+        "kid": kernel_distance(*features).mean,
+    }
+
+
 def wanting(folder: Path, arguments: argparse.Namespace) -> bool:
     """Whether a folder has no result of this many epochs."""
     result = folder / "result.json"
@@ -103,4 +117,4 @@ def show(entries: Iterable[str], columns: Sequence[str], arguments: argparse.Nam
     (arguments.output_dir / "results.json").write_text(json.dumps(results, indent=4) + "\n")
     print(f"{'entry':>24}" + "".join(f"{column:>18}" for column in columns))
     for name, row in results.items():
-        print(f"{name:>24}" + "".join(f"{row[column]:>18.4g}" for column in columns))
+        print(f"{name:>24}" + "".join(f"{row.get(column, math.nan):>18.4g}" for column in columns))
