@@ -1,4 +1,5 @@
-# Two commands: `make demo` shows the whole pipeline, `make test` checks it.
+# Two commands: `make demo` shows the whole pipeline, `make test` checks it. MONAI Label has an environment of its own:
+# `make label`, `make test-label`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,12 +11,17 @@ CONFIGS := bundle/configs
 DEMO := demo
 DEMO_DATA := $(DEMO)/slices
 
-.PHONY: demo test lint clean
+LABEL_VENV := .venv-label
+LABEL_BIN := $(LABEL_VENV)/bin
+LABEL_READY := $(LABEL_VENV)/.ready
+PIP_QUIETLY := pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint label test-label clean
 
 $(READY): pyproject.toml constraints.txt
 	@echo "==> environment: $(VENV) (about two minutes)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[demo,dev,evaluation]"
+	@$(BIN)/$(PIP_QUIETLY) -c constraints.txt -e ".[demo,dev,evaluation]"
 	@touch $@
 
 $(DEMO_DATA)/LICENCE.txt: | $(READY)
@@ -61,5 +67,20 @@ test: lint
 	@echo "==> tests"
 	@$(BIN)/python -m pytest
 
+# MONAI Label's own list of packages does not resolve to one that imports: only the tested set is installed.
+$(LABEL_READY): pyproject.toml constraints-label.txt
+	@echo "==> environment of MONAI Label: $(LABEL_VENV) (about two minutes)"
+	@$(PYTHON) -m venv $(LABEL_VENV)
+	@$(LABEL_BIN)/$(PIP_QUIETLY) -c constraints-label.txt torch
+	@$(LABEL_BIN)/$(PIP_QUIETLY) --no-deps -r constraints-label.txt -e .
+	@touch $@
+
+label: $(LABEL_READY)
+	@echo "==> $(LABEL_BIN)/python -m monai_vqoasis.label --studies <folder of slices or volumes>"
+
+test-label: $(LABEL_READY)
+	@echo "==> tests of the MONAI Label app"
+	@$(LABEL_BIN)/python -m pytest tests/label
+
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(LABEL_VENV) $(DEMO)

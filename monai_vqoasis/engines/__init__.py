@@ -3,6 +3,7 @@
 from monai_vqoasis.engines.calibration import AnomalyCalibrator, select_healthy
 from monai_vqoasis.engines.export import OnnxExporter, OnnxNetwork
 from monai_vqoasis.engines.generation import SliceGenerator
+from monai_vqoasis.engines.located_slices import write_located_slices
 from monai_vqoasis.engines.prepare import prepare_codes_batch, prepare_image_batch
 from monai_vqoasis.engines.trainer import StageTrainer
 
@@ -15,4 +16,5 @@ __all__ = [
     "prepare_codes_batch",
     "prepare_image_batch",
     "select_healthy",
+    "write_located_slices",
 ]

@@ -95,13 +95,21 @@ class SliceGenerator:
     def __len__(self) -> int:
         return len(self.seeds)
 
-    @torch.no_grad()
     def __iter__(self) -> Iterator[torch.Tensor]:
         """The slices one after the other, 1 H W in [0, 1] on the CPU."""
+        for codes in self.codes():
+            yield from self.decode(codes)
+
+    def codes(self) -> Iterator[torch.Tensor]:
+        """The codes (int64, B h w) of one batch of slices after the other."""
         latent_shape = self.prior.latent_shape.tolist()
         for start in range(0, len(self.seeds), self.batch_size):
             batch = slice(start, start + self.batch_size)
             conditions = {name: values[batch] for name, values in self.conditions.items()}
-            codes = self.sampler(self.prior, latent_shape, self.seeds[batch], conditions=conditions)
-            for image in self.vqvae.decode(codes).clamp(0, 1).cpu():
-                yield convert_to_tensor(self.resize(image), track_meta=False)
+            yield self.sampler(self.prior, latent_shape, self.seeds[batch], conditions=conditions)
+
+    @torch.no_grad()
+    def decode(self, codes: torch.Tensor) -> list[torch.Tensor]:
+        """The slices (1 H W in [0, 1] on the CPU) that ``codes`` (int64, B h w) stand for."""
+        images = self.vqvae.decode(codes).clamp(0, 1).cpu()
+        return [convert_to_tensor(self.resize(image), track_meta=False) for image in images]

@@ -11,7 +11,7 @@ from monai_vqoasis.evaluation.codes import (
 )
 from monai_vqoasis.evaluation.conditions import ConditionsSection
 from monai_vqoasis.evaluation.generation import GenerationSection
-from monai_vqoasis.evaluation.pair import describe, load_prior, prior_bits
+from monai_vqoasis.evaluation.pair import describe, prior_bits
 from monai_vqoasis.evaluation.processes import (
     code_slices_together,
     draw_slices_together,
@@ -60,7 +60,6 @@ __all__ = [
     "draw_slices_together",
     "evenly_spread",
     "load_pictures",
-    "load_prior",
     "load_reconstructions",
     "load_slices",
     "prior_bits",

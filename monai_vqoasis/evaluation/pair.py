@@ -1,8 +1,7 @@
-"""The trained pair that is evaluated; its prior may be missing."""
+"""The trained pair that is evaluated."""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,36 +12,9 @@ import torch
 import monai_vqoasis
 from monai_vqoasis.evaluation.slices import SliceSet
 from monai_vqoasis.inferers import bits_per_code
-from monai_vqoasis.networks import CodePrior, VectorQuantizedAutoencoder, load_weights
+from monai_vqoasis.networks import CodePrior
 
-__all__ = ["describe", "load_prior", "prior_bits"]
-
-logger = logging.getLogger(__name__)
-
-
-def load_prior(
-    prior: CodePrior,
-    path: str | os.PathLike[str],
-    vqvae: VectorQuantizedAutoencoder,
-    device: torch.device | str = "cpu",
-) -> CodePrior | None:
-    """The trained prior of ``vqvae``, or None, with a warning, where there is no file: what needs it is left out.
-
-    Args:
-        prior: the architecture.
-        path: its weights.
-        vqvae: the stage 1 that it must belong to.
-        device: where to compute.
-
-    Raises:
-        InputError: for a damaged file, another architecture, or a prior of another codebook.
-    """
-    if not Path(path).exists():
-        logger.warning(f"{path}: no trained prior there; likelihood and samples are left out of the report.")
-        return None
-    prior = load_weights(prior, path).to(device)
-    prior.check_paired_with(vqvae)
-    return prior
+__all__ = ["describe", "prior_bits"]
 
 
 def prior_bits(prior: CodePrior | None, codes: torch.Tensor) -> torch.Tensor | None:

@@ -20,6 +20,7 @@ from monai_vqoasis.slices import map_slices
 __all__ = ["AnomalyInferer"]
 
 SIGMA = {"residual": 2.0, "surprise": 1.0, "restoration": 4.0}  # of the smoothing: pixels; codes for surprise
+MOST_OUTSIDE = 0.1  # of the brain
 
 
 class AnomalyInferer(Inferer):
@@ -94,7 +95,8 @@ class AnomalyInferer(Inferer):
 
         Raises:
             ValueError: for another number of dimensions.
-            InputError: if prior or calibration belong to another network.
+            InputError: if prior or calibration belong to another network, or more than a tenth of the brain lies where
+                the network does not look, as on slices of another pixel size.
         """
         if self.calibration is None:
             raise InputError("anomaly maps need a calibration: make one with calibrate.json.")
@@ -105,6 +107,7 @@ class AnomalyInferer(Inferer):
 
     def _map(self, slices: torch.Tensor, network: VectorQuantizedAutoencoder) -> torch.Tensor:
         brain = brain_mask(slices)
+        self._check_coverage(brain, network)
         output = torch.zeros_like(slices)
         shown = brain.flatten(1).any(1).nonzero().flatten()
         for part in shown.split(self.slice_batch_size) if len(shown) else ():
@@ -112,6 +115,17 @@ class AnomalyInferer(Inferer):
             raw = self.raw(slices[part], network, index)
             output[part] = self.calibration.z_map(self.method, raw, index, network).to(output.dtype) * brain[part]
         return output
+
+    def _check_coverage(self, brain: torch.Tensor, network: VectorQuantizedAutoencoder) -> None:
+        grid = self.calibration.template.shape[1:]
+        coded = network.spread(torch.ones(1, 1, *grid, device=brain.device), brain.shape[2:]) > 0
+        outside = float((brain & ~coded).sum() / brain.sum().clamp_min(1))
+        if outside > MOST_OUTSIDE:
+            size = "x".join(map(str, network.image_size(grid)))
+            raise InputError(
+                f"{outside:.0%} of the brain lies outside of the middle {size} pixels, where the network does "
+                "not look: give slices of the pixel size that it was trained on, their brain in the middle."
+            )
 
     def raw(self, image: torch.Tensor, network: VectorQuantizedAutoencoder, slice_index: torch.Tensor) -> torch.Tensor:
         """The map before its calibration: B 1 H W, at least 0.

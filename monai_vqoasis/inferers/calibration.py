@@ -63,7 +63,15 @@ class AnomalyCalibration(nn.Module):
             raise InputError(f"the calibration does not know {method}: make it again with a prior (calibrate.json).")
 
     def locate(self, image: torch.Tensor, vqvae: VectorQuantizedAutoencoder) -> torch.Tensor:
-        """Slice index of each ``image`` (B 1 H W): int64, B, that of the most similar template (cosine).
+        """Slice index of each ``image`` (B 1 H W): int64, B, that of the most similar template.
+
+        Raises:
+            InputError: if the images have other grids than those that this was made with.
+        """
+        return self.similarity(image, vqvae).argmax(1)
+
+    def similarity(self, image: torch.Tensor, vqvae: VectorQuantizedAutoencoder) -> torch.Tensor:
+        """Cosine between each ``image`` (B 1 H W) and the template of each position: B S.
 
         Raises:
             InputError: if the images have other grids than those that this was made with.
@@ -76,7 +84,7 @@ class AnomalyCalibration(nn.Module):
                 "another calibration_path."
             )
         flat = [F.normalize(values.flatten(1), dim=1) for values in (pooled, self.template)]
-        return (flat[0] @ flat[1].T).argmax(1)
+        return flat[0] @ flat[1].T
 
     def z_grid(self, method: str, raw: torch.Tensor, slice_index: torch.Tensor) -> torch.Tensor:
         """z-scores (B h w) of raw values at the codes (B h w)."""

@@ -7,7 +7,7 @@ from monai_vqoasis.networks.prior import CodePrior
 from monai_vqoasis.networks.residual import ResidualVQVAE
 from monai_vqoasis.networks.vector_quantizer import VectorQuantizer, VectorQuantizerOutput
 from monai_vqoasis.networks.vqvae import VQVAE, VectorQuantizedAutoencoder, VQVAEOutput
-from monai_vqoasis.networks.weights import load_tensors, load_weights, save_tensors
+from monai_vqoasis.networks.weights import load_prior, load_tensors, load_weights, save_tensors
 
 __all__ = [
     "VQVAE",
@@ -21,6 +21,7 @@ __all__ = [
     "VectorQuantizedAutoencoder",
     "VectorQuantizer",
     "VectorQuantizerOutput",
+    "load_prior",
     "load_tensors",
     "load_weights",
     "save_tensors",

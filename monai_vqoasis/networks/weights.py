@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import zipfile
 from pathlib import Path
@@ -12,8 +13,12 @@ from torch import nn
 
 from monai_vqoasis.errors import InputError
 from monai_vqoasis.files import check_file, replace_file
+from monai_vqoasis.networks.prior import CodePrior
+from monai_vqoasis.networks.vqvae import VectorQuantizedAutoencoder
 
-__all__ = ["load_tensors", "load_weights", "save_tensors"]
+__all__ = ["load_prior", "load_tensors", "load_weights", "save_tensors"]
+
+logger = logging.getLogger(__name__)
 
 
 def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
@@ -48,6 +53,31 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
         raise InputError(f"{path}: holds weights that are not finite (NaN or infinity), the first in {broken[0]}.")
     network.load_state_dict(state)
     return network.eval()
+
+
+def load_prior(
+    prior: CodePrior,
+    path: str | os.PathLike[str],
+    vqvae: VectorQuantizedAutoencoder,
+    device: torch.device | str = "cpu",
+) -> CodePrior | None:
+    """The trained prior of ``vqvae``, or None, with a warning, where there is no file.
+
+    Args:
+        prior: the architecture.
+        path: its weights.
+        vqvae: the stage 1 that it must belong to.
+        device: where to compute.
+
+    Raises:
+        InputError: for a damaged file, another architecture, or a prior of another codebook.
+    """
+    if not Path(path).exists():
+        logger.warning(f"{path}: no trained prior there; what needs one is left out.")
+        return None
+    prior = load_weights(prior, path).to(device)
+    prior.check_paired_with(vqvae)
+    return prior
 
 
 def load_tensors(path: str | os.PathLike[str]) -> object:

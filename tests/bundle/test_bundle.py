@@ -97,6 +97,28 @@ def test_training_leaves_weights_numbers_and_pictures(trained):
         assert all(isinstance(value, torch.Tensor) for value in state.values())
 
 
+def test_a_training_goes_on_from_weights_of_another(trained, tmp_path):
+    root, where = trained
+    slow = {**SHORT, "max_epochs": 1, "learning_rate": 1e-6, "max_shift": 0}
+    runs = {
+        "train": ("model.pt", "validate_psnr", {**NETWORK, "network_def#decay": 0.999}),
+        "train_prior": (
+            "model_prior.pt",
+            "validate_nats_per_code",
+            STAGE_2 | {"vqvae_path": where["ckpt_dir"] / "model.pt"},
+        ),
+    }
+    for name, (file, column, settings) in runs.items():
+        settings |= {"dataset_dir": where["dataset_dir"], "ckpt_dir": "models", "output_dir": name}
+        settings["pretrained_path"] = where["ckpt_dir"] / file
+        result = run(f"{name}.json", "training", cwd=tmp_path, **settings, **slow)
+        assert result.returncode == 0, result.stdout + result.stderr
+        before = [float(row[column]) for row in rows(root / name / "metrics.csv")]
+        best = max(before) if column == "validate_psnr" else min(before)
+        (after,) = (float(row[column]) for row in rows(tmp_path / name / "metrics.csv"))
+        assert abs(after - best) < 0.2 * abs(before[0] - best)
+
+
 def test_pngs_are_reconstructed_in_their_own_format(trained, tmp_path):
     _, where = trained
     section = where["dataset_dir"] / "keras_png_slices_test"
@@ -221,6 +243,7 @@ def test_a_prior_of_another_codebook_is_refused(trained, tmp_path):
         ("generate.json", {"temprature": 3}, "did you mean temperature?"),
         ("train.json", {"dataset_dir": "/nowhere"}, "/nowhere: no such folder"),
         ("train.json", {"resume": "true"}, "checkpoint.pt: no checkpoint to resume from"),
+        ("train.json", {"pretrained_path": "none.pt"}, "none.pt: no trained weights there"),
         ("train.json", {"amp": "maybe"}, "amp must be true or false, got 'maybe'"),
         ("train_prior.json", {}, "model.pt: no trained weights there"),
         ("inference.json", {}, "model.pt: no trained weights there"),

@@ -166,6 +166,12 @@ def test_what_is_missing_or_belongs_elsewhere_is_named(vqvae, prior, healthy, ca
         load_calibration(tmp_path / "d.pt")
 
 
+def test_a_brain_that_the_network_does_not_see_is_no_brain_to_judge(vqvae, calibration):
+    twice = torch.nn.functional.interpolate(person(7, 1).unsqueeze(0), scale_factor=2)
+    with pytest.raises(InputError, match=r"46% of the brain lies outside of the middle 40x48 pixels"):
+        AnomalyInferer("residual", calibration)(twice, vqvae)
+
+
 def test_the_healthy_are_those_rated_0():
     datalist = [{"case": "case_001"}, {"case": "case_002"}, {"case": "case_003"}]
     assert select_healthy(datalist, {"case_001": 0, "case_002": 2}) == datalist[:1]

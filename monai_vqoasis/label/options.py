@@ -1,0 +1,27 @@
+"""What a client chose."""
+
+from __future__ import annotations
+
+from monai_vqoasis.errors import InputError
+
+__all__ = ["chosen", "number"]
+
+
+def chosen(value: object) -> object:
+    """The value of an option; of a drop-down from which nothing was chosen, the first."""
+    return value[0] if isinstance(value, list) else value
+
+
+def number(name: str, value: object, kind: type = int, least: float = 0) -> float | int:
+    """The number that ``value`` is, or says.
+
+    Raises:
+        InputError: naming the option, if it is none, or less than ``least``.
+    """
+    try:
+        result = kind(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be a number, got {value!r}.") from error
+    if not result >= least:
+        raise InputError(f"{name} must be {least} or more, got {value!r}.")
+    return result
