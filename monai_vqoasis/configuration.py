@@ -174,7 +174,7 @@ def check_setting_types() -> None:
     parser = _calling(ConfigParser)
     config = {} if parser is None else parser.get()
     for key, defaults in _bundle_defaults(bundle_root()).items():
-        if key in config and not is_expression(config[key]):
+        if key in config and key not in READ_BY_MONAI and not is_expression(config[key]):
             check_setting(key, config[key], defaults)
 
 

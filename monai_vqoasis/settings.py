@@ -88,16 +88,20 @@ def _is_like(value: object, default: object) -> bool:
     if default is None:
         return value is None
     if isinstance(default, list):
-        return (
-            isinstance(value, (list, tuple))
-            and len(value) == len(default)
-            and all(_is_like(*pair) for pair in zip(value, default, strict=True))
-        )
+        if not isinstance(value, (list, tuple)) or not _holds_numbers(default):
+            return isinstance(value, (list, tuple))
+        return len(value) == len(default) and all(_is_like(*pair) for pair in zip(value, default, strict=True))
     if isinstance(default, (bool, str, dict)):
         return isinstance(value, type(default))
     return isinstance(value, int if isinstance(default, int) else (int, float)) and not isinstance(value, bool)
 
 
 def _describe(default: object) -> str:
+    if isinstance(default, list):
+        return f"a list like {default}" if _holds_numbers(default) else "a list"
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text", dict: "a dictionary"}
-    return names.get(type(default)) or ("None" if default is None else f"a list like {default}")
+    return names.get(type(default), "None")
+
+
+def _holds_numbers(values: Sequence[object]) -> bool:
+    return all(isinstance(value, (int, float)) for value in values)

@@ -86,14 +86,18 @@ def test_what_the_system_refuses_and_what_a_worker_says_is_found():
         ("max_grad_norm", "1", "max_grad_norm must be a number or None, got '1'"),
         ("top_k", 1.5, "top_k must be None or a whole number, got 1.5"),
         ("output_dir", "", "output_dir must be a path, got ''"),
+        ("sections", "all", "sections must be a list or a dictionary, got 'all'"),
     ],
 )
 def test_settings_are_held_against_their_defaults(key, value, message):
     defaults = {
         "batch_size": [8, 16], "learning_rate": [0.002, "$expression"], "mirror_prob": [0.5], "redraw_above": [1.0],
         "roi_size": [[176, 208]], "max_grad_norm": [1.0, None], "top_k": [None], "output_dir": ["$@bundle_root"],
+        "sections": [[{"_target_": "Section"}], {"train": 1.0}],
     }  # fmt: skip
-    for right in {"max_grad_norm": [None, 2], "output_dir": ["here"], "learning_rate": [1]}.get(key, defaults[key]):
+    for right in {"max_grad_norm": [None, 2], "output_dir": ["here"], "learning_rate": [1], "sections": [[]]}.get(
+        key, defaults[key]
+    ):
         check_setting(key, right, defaults[key])
     with pytest.raises(InputError, match=message):
         check_setting(key, value, defaults[key])
