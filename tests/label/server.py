@@ -55,7 +55,7 @@ class Server:
             stdout=self.log,
             stderr=subprocess.STDOUT,
         )
-        self._wait_until(self._answers, 180)
+        self.wait_until(self._answers, 180)
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, Path(self.log.name).read_text()[-3000:]
@@ -65,7 +65,7 @@ class Server:
             return False
 
     @staticmethod
-    def _wait_until(done: object, seconds: float) -> None:
+    def wait_until(done: object, seconds: float) -> None:
         limit = time.monotonic() + seconds
         while not done():
             assert time.monotonic() < limit, "no answer in time"
@@ -117,5 +117,5 @@ class Server:
 
     def background(self, task: str) -> dict:
         """The last background ``task`` ("scoring", "train", "batch/infer"), when it has ended."""
-        self._wait_until(lambda: self.get(task).json()["status"] not in ("SUBMITTED", "RUNNING"), 600)
+        self.wait_until(lambda: self.get(task).json()["status"] not in ("SUBMITTED", "RUNNING"), 600)
         return self.get(task).json()
