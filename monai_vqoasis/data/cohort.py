@@ -146,6 +146,8 @@ def assign_sections(
     Raises:
         InputError: if a section is not known, ranges overlap, or shares do not add up to 1.
     """
+    if not isinstance(sections, Mapping):
+        raise InputError(f"sections must be a dictionary of some of {', '.join(SECTIONS)}, got {sections!r}.")
     unknown = set(sections) - set(SECTIONS)
     if unknown or not sections:
         raise InputError(f"sections must name some of {', '.join(SECTIONS)}, got {', '.join(sections) or 'none'}.")
