@@ -117,7 +117,7 @@ class AnomalyInferer(Inferer):
         return output
 
     def _check_coverage(self, brain: torch.Tensor, network: VectorQuantizedAutoencoder) -> None:
-        grid = self.calibration.template.shape[1:]
+        grid = network.latent_shape(brain.shape[2:])
         coded = network.spread(torch.ones(1, 1, *grid, device=brain.device), brain.shape[2:]) > 0
         outside = float((brain & ~coded).sum() / brain.sum().clamp_min(1))
         if outside > MOST_OUTSIDE:
