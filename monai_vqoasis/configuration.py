@@ -45,15 +45,22 @@ TRACKING = DEFAULT_MLFLOW_SETTINGS["configs"]  # what --tracking mlflow adds
 READ_BY_MONAI = {"_meta_", "imports", "initialize", "run", "finalize", *TRACKING} - {"output_dir"}
 
 
-def initialize(seed: int) -> None:
-    """First step of every config: short errors, settings that can be, a seed for Python, numpy and torch."""
+def initialize() -> None:
+    """First step of every config: short errors, settings that can be, its seed for Python, numpy and torch.
+
+    It takes no arguments, and configs name it by its path, so that one that lacks ``seed`` or ``imports`` is told so.
+    """
     short_errors()
+    config = _calling(ConfigParser)
+    for key in ("imports", "seed"):
+        if key not in config:
+            raise InputError(f"config key {key} is missing: every config of this bundle needs it.")
     check_config_keys()
     read_words()
     check_setting_types()
     check_definitions()
     keep_freed_memory()
-    set_determinism(seed=seed)
+    set_determinism(seed=config["seed"])
 
 
 def join_processes() -> None:
@@ -126,7 +133,7 @@ def check_config_keys() -> None:
     as_they_stand = {**{key: [value] for key, value in TRACKING.items()}, **defaults}
     for key, value in config.items():
         # an overlay may hold settings of another stage, unread here but as they stand in the file
-        if key not in read | runs | READ_BY_MONAI and value not in as_they_stand.get(key, []):
+        if key not in read | runs | READ_BY_MONAI | {"seed"} and value not in as_they_stand.get(key, []):
             near = difflib.get_close_matches(key, settings or defaults, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else f"it reads {', '.join(sorted(settings))}."
             raise InputError(f"unknown config key {key}: nothing in this config reads it; {hint}")

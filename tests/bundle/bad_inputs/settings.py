@@ -130,7 +130,7 @@ def absent() -> Iterator[Case]:
     for verb, config in CONFIG_OF.items():
         for key in config:
             # without these, MONAI ends before anything of this project begins
-            if key in ("imports", "initialize", "seed", "finalize", "bundle_root"):
+            if key in ("initialize", "finalize", "bundle_root"):
                 continue
 
             def make(world: World, folder: Path, verb: str = verb, key: str = key) -> dict[str, object]:
@@ -143,7 +143,7 @@ def absent() -> Iterator[Case]:
                 return {"config_file": folder / "configs" / VERBS[verb][0], key: ABSENT}
 
             # nor without "run", where another name stands for it
-            if f"@{key}" in json.dumps({k: v for k, v in config.items() if k != key}):
+            if key in ("imports", "seed") or f"@{key}" in json.dumps({k: v for k, v in config.items() if k != key}):
                 yield Case(f"{verb}: a config without {key}", verb, make, (key, "missing"))
             elif key == "run" and "%run" not in config.values():
                 yield Case(f"{verb}: a config without {key}", verb, make, ("run",))
