@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 
-import torch
+from torch.library import Library
 
 __all__ = ["ensure_torchvision"]
 
 OPERATORS = ("nms", "qnms")
-library: list[torch.library.Library] = []  # what it declares lives as long as it does
+declared: list[Library] = []  # what one declares lives as long as it does
 
 
 def ensure_torchvision() -> None:
@@ -23,7 +23,7 @@ def ensure_torchvision() -> None:
     except RuntimeError:
         for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
             del sys.modules[name]
-        library.append(torch.library.Library("torchvision", "FRAGMENT"))
+        declared.append(Library("torchvision", "FRAGMENT"))
         for name in OPERATORS:
-            library[0].define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            declared[0].define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         importlib.import_module("torchvision")
