@@ -14,21 +14,13 @@ import matplotlib
 import numpy as np
 from lesions import plant_lesion
 from matplotlib import pyplot as plt
-from monai.bundle import ConfigWorkflow
 from PIL import Image
+from trainings import run_bundle
 
-CONFIGS = Path(__file__).resolve().parents[1] / "bundle" / "configs"
 LESIONS = {"bright": (11, 6), "dark": (14, 12), "ring": (17, 12), "ventricles_enlarged": (18, 12), "healthy": (22, 0)}
 VIEWS = ("reconstruction", "heatmap", "anomaly")
 ROWS = ("slice", "reconstruction", "heat map", "label", "planted")
 SHOWN = np.s_[24:232, 40:216]  # the atlas's field of view, turned upright
-
-
-def run(config: str, **settings: object) -> None:
-    workflow = ConfigWorkflow(str(CONFIGS / config), logging_file=False, **settings)
-    workflow.initialize()
-    workflow.run()
-    workflow.finalize()
 
 
 def read(path: Path) -> np.ndarray:
@@ -43,7 +35,7 @@ def write_slices(folder: Path, seed: int) -> dict[str, np.ndarray]:
     masks = {}
     for name, (slice_index, radius) in LESIONS.items():
         drawn = folder.parent / "drawn" / name
-        run("generate.json", slice_index=slice_index, num_samples=1, seed=seed, output_dir=str(drawn))
+        run_bundle(["generate.json"], slice_index=slice_index, num_samples=1, seed=seed, output_dir=str(drawn))
         image = np.asarray(Image.open(next(drawn.glob("generated_seed_*.png"))), dtype=np.float32) / 255
         masks[name] = np.zeros(image.shape, dtype=bool)
         if name != "healthy":
@@ -88,7 +80,7 @@ def main() -> None:
     folder = arguments.output_dir
     masks = write_slices(folder / "slices", arguments.seed)
     for view in VIEWS:
-        run("inference.json", dataset_dir=str(folder / "slices"), view=view, output_dir=str(folder / view))
+        run_bundle(["inference.json"], dataset_dir=str(folder / "slices"), view=view, output_dir=str(folder / view))
     draw(folder, masks, folder / "anomaly_picture.png")
     print(folder / "anomaly_picture.png")
 

@@ -59,9 +59,8 @@ def run_entries(
 def train(configs: Sequence[str], settings: Mapping[str, object], folder: Path, arguments: argparse.Namespace) -> None:
     """Train with the bundle's ``configs`` in ``folder``, or train on."""
     given = {"dataset_dir": str(arguments.dataset_dir)} if arguments.dataset_dir else {}
-    workflow = ConfigWorkflow(
-        [str(CONFIGS / config) for config in configs],
-        logging_file=False,
+    run_bundle(
+        configs,
         workflow_type="train",
         **{**settings, **arguments.settings},
         **given,
@@ -73,6 +72,11 @@ def train(configs: Sequence[str], settings: Mapping[str, object], folder: Path, 
         amp=arguments.amp,
         resume=any(folder.glob("checkpoint*.pt")),
     )
+
+
+def run_bundle(configs: Sequence[str], **settings: object) -> None:
+    """Run the bundle's ``configs`` with these settings, as ``python -m monai.bundle run`` does."""
+    workflow = ConfigWorkflow([str(CONFIGS / config) for config in configs], logging_file=False, **settings)
     workflow.initialize()
     workflow.run()
     workflow.finalize()

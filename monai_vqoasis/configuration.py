@@ -11,7 +11,7 @@ import logging
 import os
 import reprlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -28,11 +28,9 @@ from monai_vqoasis.settings import check_device, check_setting, is_expression, i
 
 __all__ = [
     "bundle_root",
-    "check_choice",
     "check_config_keys",
     "check_definitions",
     "check_setting_types",
-    "drop_down",
     "initialize",
     "join_processes",
     "keep_freed_memory",
@@ -86,23 +84,6 @@ def bundle_root() -> str:
         return "."
     configs = Path(workflow.config_root_path).resolve()
     return str(configs.parent if configs.name == "configs" else configs)
-
-
-def drop_down(first: str, choices: Sequence[str]) -> list[str]:
-    """``choices`` with one of them ``first``: what MONAI Label's clients show as a drop-down with its default."""
-    return [first, *(choice for choice in choices if choice != first)]
-
-
-def check_choice(key: str, value: str | Sequence[str], choices: Sequence[str]) -> str:
-    """``value``, if it is one of ``choices``; of a :func:`drop_down` from which nothing was chosen, the first.
-
-    Raises:
-        InputError: naming the key and the choices, if it is not.
-    """
-    value = value if isinstance(value, str) else value[0]
-    if value not in choices:
-        raise InputError(f"{key} must be one of {', '.join(choices)}, got {value!r}.")
-    return value
 
 
 def check_config_keys() -> None:

@@ -11,7 +11,7 @@ import torch
 
 from monai_vqoasis.errors import InputError
 
-__all__ = ["check_device", "check_setting", "is_expression", "is_setting"]
+__all__ = ["check_choice", "check_device", "check_setting", "chosen", "drop_down", "is_expression", "is_setting"]
 
 PATH = ("_dir", "_path")
 ABOVE_ZERO = sys.float_info.min
@@ -69,6 +69,27 @@ def check_setting(key: str, value: object, defaults: Sequence[object]) -> None:
             least = "above 0" if low == ABOVE_ZERO else f"{low} or more" if low > -math.inf else "finite"
             bounds = least if high == math.inf else f"{low} to {high}"
             raise InputError(f"{key} must be {bounds}, got {reprlib.repr(value)}.")
+
+
+def drop_down(first: str, choices: Sequence[str]) -> list[str]:
+    """``choices`` with one of them ``first``: what MONAI Label's clients show as a drop-down with its default."""
+    return [first, *(choice for choice in choices if choice != first)]
+
+
+def chosen(value: object) -> object:
+    """The value of an option; of a :func:`drop_down` from which nothing was chosen, the first."""
+    return value[0] if isinstance(value, list) else value
+
+
+def check_choice(key: str, value: object, choices: Sequence[str]) -> str:
+    """``value``, if it is one of ``choices``.
+
+    Raises:
+        InputError: naming the key and the choices, if it is not.
+    """
+    if value not in choices:
+        raise InputError(f"{key} must be one of {', '.join(choices)}, got {value!r}.")
+    return value
 
 
 def check_device(value: str) -> None:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from monai_vqoasis.configuration import bundle_root, check_choice, check_config_keys, drop_down
+from monai_vqoasis.configuration import bundle_root, check_config_keys
 from monai_vqoasis.errors import InputError, MissingPackageError, NonFiniteLossError, find_user_error, require
-from monai_vqoasis.settings import check_setting
+from monai_vqoasis.settings import check_choice, check_setting, chosen, drop_down
 from monai_vqoasis.visualize import picture_grid
 
 
@@ -22,10 +22,10 @@ def test_outside_a_workflow_the_root_is_the_working_folder():
 def test_a_drop_down_from_which_nothing_was_chosen_is_its_first():
     choices = drop_down("b", ["a", "b", "c"])
     assert choices == ["b", "a", "c"]
-    assert check_choice("letter", choices, ["a", "b", "c"]) == "b"
-    assert check_choice("letter", "c", ["a", "b", "c"]) == "c"
+    assert check_choice("letter", chosen(choices), ["a", "b", "c"]) == "b"
+    assert check_choice("letter", chosen("c"), ["a", "b", "c"]) == "c"
     with pytest.raises(InputError, match="letter must be one of a, b, c, got 'd'"):
-        check_choice("letter", drop_down("d", ["a", "b", "c"]), ["a", "b", "c"])
+        check_choice("letter", chosen(drop_down("d", ["a", "b", "c"])), ["a", "b", "c"])
 
 
 def test_keys_that_an_overlay_of_ones_own_reads_are_known():

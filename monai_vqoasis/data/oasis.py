@@ -13,6 +13,7 @@ from monai.data import CacheDataset
 from monai.transforms import Randomizable
 
 from monai_vqoasis.errors import InputError, find_user_error
+from monai_vqoasis.settings import check_choice
 from monai_vqoasis.transforms.array import picture_size
 
 __all__ = ["SECTIONS", "OASISSliceDataset", "load_slice_datalist", "parse_slice_name", "section_dir", "slice_name"]
@@ -24,9 +25,7 @@ NAME = re.compile(r"(case_\d+)_slice_(\d+)\.nii\.png")
 
 def section_dir(dataset_dir: str | os.PathLike[str], section: str) -> Path:
     """Folder of a section ("train", "validate" or "test")."""
-    if section not in SECTIONS:
-        raise InputError(f"section must be one of {', '.join(SECTIONS)}, got {section!r}.")
-    return Path(dataset_dir) / f"keras_png_slices_{section}"
+    return Path(dataset_dir) / f"keras_png_slices_{check_choice('section', section, SECTIONS)}"
 
 
 def slice_name(case: str, slice_index: int) -> str:

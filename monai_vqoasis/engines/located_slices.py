@@ -8,14 +8,13 @@ from pathlib import Path
 
 import torch
 from monai.transforms import ResizeWithPadOrCrop
-from PIL import Image
 
 from monai_vqoasis.brain import brain_mask
 from monai_vqoasis.data.oasis import section_dir, slice_name
 from monai_vqoasis.inferers import AnomalyCalibration
 from monai_vqoasis.networks import VectorQuantizedAutoencoder
 from monai_vqoasis.slices import to_slices
-from monai_vqoasis.visualize import picture_grid
+from monai_vqoasis.visualize import save_picture_grid
 
 __all__ = ["write_located_slices"]
 
@@ -57,6 +56,5 @@ def write_located_slices(
             place = (str(item["case"]), int(index))
             if similarity > best.get(place, -1):
                 best[place] = float(similarity)
-                picture = torch.as_tensor(resize(slices[0]))[0]
-                Image.fromarray(picture_grid([[picture]])).save(folder / slice_name(*place), format="PNG")
+                save_picture_grid([[resize(slices[0])[0]]], folder / slice_name(*place))
     return [folder / slice_name(*place) for place in best]

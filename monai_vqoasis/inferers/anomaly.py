@@ -15,6 +15,7 @@ from monai_vqoasis.inferers.likelihood import bits_per_code
 from monai_vqoasis.inferers.sampling import AncestralSampler
 from monai_vqoasis.inferers.wavefront import WavefrontSampler
 from monai_vqoasis.networks import CodePrior, VectorQuantizedAutoencoder
+from monai_vqoasis.settings import check_choice
 from monai_vqoasis.slices import map_slices
 
 __all__ = ["AnomalyInferer"]
@@ -62,8 +63,7 @@ class AnomalyInferer(Inferer):
         slice_batch_size: int = 8,
     ) -> None:
         super().__init__()
-        if method not in ANOMALY_METHODS:
-            raise InputError(f"method must be one of {', '.join(ANOMALY_METHODS)}, got {method!r}.")
+        check_choice("method", method, ANOMALY_METHODS)
         if method != "residual" and prior is None:
             raise InputError(f"{method} needs a trained prior; without one only residual can be mapped.")
         if num_restorations < 1:

@@ -15,6 +15,7 @@ from monai_vqoasis.errors import InputError
 from monai_vqoasis.files import check_file
 from monai_vqoasis.networks import VectorQuantizedAutoencoder, load_tensors
 from monai_vqoasis.networks.vector_quantizer import codebook_fingerprint
+from monai_vqoasis.settings import check_choice
 
 __all__ = ["ANOMALY_METHODS", "AnomalyCalibration", "PositionStatistics", "load_calibration"]
 
@@ -107,8 +108,7 @@ class AnomalyCalibration(nn.Module):
         Raises:
             InputError: for a fraction outside of 0.001 to 0.1, or an unknown method.
         """
-        if method not in ANOMALY_METHODS:
-            raise InputError(f"method must be one of {', '.join(ANOMALY_METHODS)}, got {method!r}.")
+        check_choice("method", method, ANOMALY_METHODS)
         if not HEALTHY_FRACTIONS[-1] <= healthy_fraction <= HEALTHY_FRACTIONS[0]:
             raise InputError(
                 f"healthy_fraction must be {HEALTHY_FRACTIONS[-1]} to {HEALTHY_FRACTIONS[0]}, got {healthy_fraction}."

@@ -18,12 +18,13 @@ from monai_vqoasis.brain import brain_mask
 from monai_vqoasis.data import CDR_RATINGS
 from monai_vqoasis.errors import InputError
 from monai_vqoasis.inferers import bits_per_code
-from monai_vqoasis.label.options import chosen, number
+from monai_vqoasis.label.options import number
 from monai_vqoasis.label.weights import AppBundle
 from monai_vqoasis.networks import VectorQuantizedAutoencoder, load_weights
+from monai_vqoasis.nifti import NIFTI_SUFFIXES
+from monai_vqoasis.settings import chosen
 from monai_vqoasis.slices import to_slices
 from monai_vqoasis.transforms import SaveSlice
-from monai_vqoasis.transforms.array import NIFTI_SUFFIXES
 
 __all__ = ["GenerateTask", "ViewTask"]
 

@@ -1,15 +1,10 @@
-"""What a client chose."""
+"""What a client typed."""
 
 from __future__ import annotations
 
 from monai_vqoasis.errors import InputError
 
-__all__ = ["chosen", "number"]
-
-
-def chosen(value: object) -> object:
-    """The value of an option; of a drop-down from which nothing was chosen, the first."""
-    return value[0] if isinstance(value, list) else value
+__all__ = ["number"]
 
 
 def number(name: str, value: object, kind: type = int, least: float = 0) -> float | int:

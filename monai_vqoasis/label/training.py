@@ -16,13 +16,13 @@ from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.tasks.train import TrainTask
 from monailabel.utils.others.generic import device_list, name_to_device
 
-from monai_vqoasis.configuration import check_choice
 from monai_vqoasis.data.oasis import parse_slice_name, section_dir
 from monai_vqoasis.engines import write_located_slices
 from monai_vqoasis.errors import InputError, find_user_error
 from monai_vqoasis.files import replace_file
-from monai_vqoasis.label.options import chosen, number
+from monai_vqoasis.label.options import number
 from monai_vqoasis.label.weights import WEIGHTS, AppBundle
+from monai_vqoasis.settings import check_choice, chosen
 
 __all__ = ["RetrainTask"]
 

@@ -14,6 +14,7 @@ from PIL import Image, features
 from tqdm import tqdm
 
 from monai_vqoasis.errors import InputError
+from monai_vqoasis.settings import check_choice
 
 __all__ = [
     "CODECS",
@@ -78,9 +79,7 @@ def unsupported_codec(codec: str) -> str | None:
     Raises:
         InputError: for a codec that is none of :data:`CODECS`.
     """
-    if codec not in CODECS:
-        raise InputError(f"codec must be one of {', '.join(CODECS)}, got {codec!r}.")
-    if features.check(FEATURES[codec]):
+    if features.check(FEATURES[check_choice("codec", codec, list(CODECS))]):
         return None
     return f"{CODECS[codec]} is left out: this build of Pillow cannot write it."
 
