@@ -13,6 +13,7 @@ from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys as Keys
 
 from monai_vqoasis.files import replace_file
+from monai_vqoasis.handlers.pictures import is_among
 from monai_vqoasis.slices import to_slices
 from monai_vqoasis.transforms import AnomalyScore
 from monai_vqoasis.visualize import save_picture_grid
@@ -51,8 +52,6 @@ class AnomalyReport:
         self._shown.clear()
 
     def _collect(self, engine: Engine) -> None:
-        every = max(1, engine.state.epoch_length // self.num_slices)
-        shown = (engine.state.iteration - 1) % every == 0
         for image, z_map in zip(engine.state.output[Keys.IMAGE], engine.state.output[Keys.PRED], strict=True):
             file = Path(image.meta["filename_or_obj"]).name
             result = self.score(z_map, image)
@@ -60,7 +59,7 @@ class AnomalyReport:
             for number, (score, share) in enumerate(zip(scores, result["slice_shares"], strict=True)):
                 row = {"file": file, "slice": number if image.ndim == 4 else "", "anomaly_score": score}
                 self._rows.append({**row, "anomalous_share": share})
-            if shown and len(self._shown) < self.num_slices:
+            if len(self._shown) < self.num_slices and is_among(engine, self.num_slices):
                 worst = scores.index(max(scores))
                 slices, maps = (to_slices(v.unsqueeze(0))[worst, 0].cpu() for v in (image, z_map))
                 self._shown.append((slices, maps / (2 * self.threshold), (maps >= self.threshold).float()))

@@ -55,8 +55,7 @@ class ReconstructionPictures:
         self._pairs.clear()
 
     def _collect(self, engine: Engine) -> None:
-        every = max(1, engine.state.epoch_length // self.num_slices)
-        if (engine.state.iteration - 1) % every == 0 and len(self._pairs) < self.num_slices:
+        if len(self._pairs) < self.num_slices and is_among(engine, self.num_slices):
             reconstruction, image = (torch.as_tensor(batch)[0, 0].cpu() for batch in image_pair(engine.state.output))
             if image.ndim == 3:
                 reconstruction, image = (volume[..., volume.shape[-1] // 2] for volume in (reconstruction, image))
@@ -106,6 +105,11 @@ class SamplePictures:
         codes = WavefrontSampler()(self.prior, self.prior.latent_shape.tolist(), self.seeds)
         path = self.output_dir / self.filename.format(epoch=engine.state.epoch)
         _show(to_rows(self.vqvae.decode(codes)), path, self.summary_writer, engine.state.epoch)
+
+
+def is_among(engine: Engine, number: int) -> bool:
+    """Whether the iteration of an evaluator is one of about ``number``, spread evenly over all of its run."""
+    return (engine.state.iteration - 1) % max(1, engine.state.epoch_length // number) == 0
 
 
 def _show(rows: list[list[torch.Tensor]], path: Path, writer: LazySummaryWriter | None, epoch: int) -> None:
