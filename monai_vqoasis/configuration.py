@@ -110,7 +110,7 @@ def check_config_keys() -> None:
     read = {ReferenceResolver.split_id(name)[0] for name in references}
     defaults = _bundle_defaults(bundle_root())
     settings = {key for key in read & defaults.keys() if is_setting(key, defaults[key])}
-    runs = {key for key, values in defaults.items() if "%run" in values}
+    runs = {key for key, values in defaults.items() if "@run" in values}
     as_they_stand = {**{key: [value] for key, value in TRACKING.items()}, **defaults}
     for key, value in config.items():
         # an overlay may hold settings of another stage, unread here but as they stand in the file
@@ -192,12 +192,14 @@ def check_definitions() -> None:
 
 
 def short_errors() -> None:
-    """End the program with one line instead of a traceback where the user's input is at fault."""
+    """End the program with one line instead of a traceback where the user's input is at fault, and on Ctrl-C."""
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         if (mine := find_user_error(error)) is not None:
             print(f"error: {mine}", file=sys.stderr)
+        elif issubclass(kind, KeyboardInterrupt):
+            print("stopped.", file=sys.stderr)
         else:
             previous(kind, error, traceback)
 

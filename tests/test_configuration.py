@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import subprocess
 import sys
 
@@ -59,6 +60,13 @@ def test_only_the_users_mistakes_are_shortened(error, short):
     assert result.returncode == 1
     assert (result.stderr.strip() == "error: mine") == short
     assert ("Traceback" in result.stderr) != short
+
+
+def test_ctrl_c_is_no_traceback():
+    code = "from monai_vqoasis.configuration import short_errors\nshort_errors()\nraise KeyboardInterrupt"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode in (130, -signal.SIGINT)
+    assert result.stderr == "stopped.\n"
 
 
 def test_what_the_system_refuses_and_what_a_worker_says_is_found():

@@ -33,7 +33,7 @@ def kinds() -> Iterator[Case]:
             elif isinstance(default, (int, float)):
                 wrong = "many"
             elif isinstance(default, str):
-                wrong = 5 if not default.startswith("%") else None
+                wrong = 5 if not default.startswith("@") else None
             elif isinstance(default, list) and isinstance(default[0], int):
                 wrong = "wide"
             elif key.endswith("_def") or key == "sections":
@@ -127,11 +127,12 @@ def bounds() -> Iterator[Case]:
 
 def absent() -> Iterator[Case]:
     """Configs that lack a key, each in a bundle of its own."""
+
+    def wrote(world: World, out: Path) -> None:
+        assert any(path.suffix in (".png", ".pt") for path in out.rglob("*"))
+
     for verb, config in CONFIG_OF.items():
         for key in config:
-            # without these, MONAI ends before anything of this project begins
-            if key in ("initialize", "finalize", "bundle_root"):
-                continue
 
             def make(world: World, folder: Path, verb: str = verb, key: str = key) -> dict[str, object]:
                 (folder / "configs").mkdir()
@@ -140,12 +141,17 @@ def absent() -> Iterator[Case]:
                     if file.name == VERBS[verb][0]:
                         text = json.dumps({k: v for k, v in json.loads(text).items() if k != key})
                     (folder / "configs" / file.name).write_text(text)
-                return {"config_file": folder / "configs" / VERBS[verb][0], key: ABSENT}
+                paths = VERBS[verb][1](world, folder).items()
+                as_text = {name: str(path) for name, path in paths if isinstance(path, Path)}
+                return {**as_text, "config_file": folder / "configs" / VERBS[verb][0], key: ABSENT}
 
-            # nor without "run", where another name stands for it
-            if key in ("imports", "seed") or f"@{key}" in json.dumps({k: v for k, v in config.items() if k != key}):
+            others = json.dumps({k: v for k, v in config.items() if k != key})
+            if key in ("initialize", "finalize"):  # it checks nothing, or does not say where the results are
+                if verb in ("train", "generate", "score"):
+                    yield Case(f"{verb}: a config without {key}", verb, make, None, wrote)
+            elif key in ("imports", "seed") or (f"@{key}" in others and key != "bundle_root"):
                 yield Case(f"{verb}: a config without {key}", verb, make, (key, "missing"))
-            elif key == "run" and "%run" not in config.values():
+            elif key == "run":
                 yield Case(f"{verb}: a config without {key}", verb, make, ("run",))
 
 
