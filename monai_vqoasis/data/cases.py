@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from monai_vqoasis.errors import InputError
+from monai_vqoasis.errors import InputError, require
 from monai_vqoasis.files import check_file
 
 __all__ = ["CDR_RATINGS", "cdr_index", "load_cdr"]
@@ -34,14 +35,16 @@ def cdr_index(rating: float | str) -> int:
 def read_table(
     path: str | os.PathLike[str], columns: Iterable[str], advice: str
 ) -> list[tuple[int, dict[str, str | None]]]:
-    """Line numbers and rows of a table with a header, tab-separated if it is called .tsv, else by commas.
+    """Line numbers and rows of a table with a header: .xlsx, tab-separated (.tsv) or else separated by commas.
 
     Raises:
-        InputError: naming the file, and the first of ``columns`` that it lacks with ``advice``, or if it is no text.
+        InputError: naming the file, and the first of ``columns`` that it lacks with ``advice``, or if it is no table.
+        MissingPackageError: for .xlsx without openpyxl.
     """
     path = Path(path)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        text = _first_sheet(path) if path.suffix == ".xlsx" else path.open(newline="", encoding="utf-8-sig")
+        with text as file:
             table = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
             missing = set(columns) - set(table.fieldnames or ())
             if missing:
@@ -51,11 +54,28 @@ def read_table(
         raise InputError(f"{path}: is no table of text in UTF-8 ({error}).") from error
 
 
+def _first_sheet(path: Path) -> io.StringIO:
+    """The first sheet of a spreadsheet, separated by commas."""
+    require("excel", "openpyxl")
+    from openpyxl import load_workbook
+
+    try:
+        rows = list(load_workbook(path, read_only=True, data_only=True).worksheets[0].values)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged one ends in whatever zipfile, ElementTree or openpyxl come upon
+        raise InputError(f"{path}: is no spreadsheet that can be read ({error}); save it again, or as .csv.") from error
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    text.seek(0)
+    return text
+
+
 def load_cdr(path: str | os.PathLike[str]) -> dict[str, int]:
     """Dementia rating of each case.
 
     Args:
-        path: a table with a header, comma- or (.tsv) tab-separated, with columns ``case`` ("case_001") and ``cdr``;
+        path: a table with a header, .csv, .tsv or .xlsx, with columns ``case`` ("case_001") and ``cdr``;
             other columns are not read, and a ``cdr`` that is empty or n/a is not known.
 
     Returns:

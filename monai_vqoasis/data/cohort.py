@@ -309,4 +309,4 @@ def _warn(rows: Mapping[str, Mapping[str, str]], table: bool) -> None:
             "--sections \"{'train': 0.8, 'validate': 0.1, 'test': 0.1}\""
         )
     if not table:
-        logger.warning("no oasis_cross-sectional.csv in raw_dir: age, sex and CDR are not known")
+        logger.warning("no oasis_cross-sectional.csv (or .xlsx) in raw_dir: age, sex and CDR are not known")

@@ -90,7 +90,8 @@ def find_raw_volumes(
     if not root.exists():
         raise InputError(f"{root}: no such folder; {LAYOUT}.")
     files = [str(root)] if root.is_file() else sorted(_walk(root))
-    found = RawFolder(tables=[f for f in files if _is_table(Path(f).name)])
+    tables = [f for f in files if _is_table(Path(f).name)]
+    found = RawFolder(tables=[f for f in tables if f.endswith(".csv")] or tables)
     members: dict[str | None, list[str]] = {None: files}
     archives = [f for f in files if f.lower().endswith(ARCHIVES)]
     with ThreadPoolExecutor(max(1, num_workers)) as pool:
@@ -116,8 +117,11 @@ def find_raw_volumes(
 def read_people(tables: Iterable[str]) -> dict[int, dict[str, str]]:
     """Age, sex and CDR, as text, of the people in OASIS-1's ``oasis_cross-sectional.csv``; empty without a table.
 
+    It may be the spreadsheet that oasis-brains.org gives (.xlsx), where openpyxl is installed.
+
     Raises:
         InputError: naming the table, and the column that it lacks.
+        MissingPackageError: for a spreadsheet without openpyxl.
     """
     people: dict[int, dict[str, str]] = {}
     for table in tables:
@@ -199,7 +203,7 @@ def _walk(root: Path) -> Iterator[str]:
 
 
 def _is_table(name: str) -> bool:
-    return name.startswith("oasis_cross-sectional") and name.endswith(".csv") and "reliability" not in name
+    return name.startswith("oasis_cross-sectional") and name.endswith((".csv", ".xlsx")) and "reliability" not in name
 
 
 def _member_names(archive: str) -> tuple[list[str], Problem | None]:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import csv
 import tarfile
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from monai_vqoasis.data import find_raw_volumes
 from monai_vqoasis.data.raw_oasis import extract_volumes, read_people
-from monai_vqoasis.errors import InputError
+from monai_vqoasis.errors import InputError, MissingPackageError
 from tests.raw import TABLE, t88_stem
 
 
@@ -116,4 +118,24 @@ def test_the_table_gives_age_sex_and_rating_of_the_first_scan(tmp_path):
     assert read_people(tables) == {1: {"age": "74", "sex": "F", "cdr": "0.5"}, 2: {"age": "28", "sex": "M"}}
     table.write_text("ID,Age\n")
     with pytest.raises(InputError, match="has no column CDR"):
+        read_people(tables)
+
+
+def test_the_table_may_be_the_spreadsheet_that_the_site_gives(tmp_path, monkeypatch):
+    sheet = tmp_path / "oasis_cross-sectional-5708aa0a98d82080.xlsx"
+    book = openpyxl.Workbook()
+    for row in csv.reader(TABLE.splitlines()):
+        book.active.append([float(cell) if cell.replace(".", "").isdigit() else cell or None for cell in row])
+    book.save(sheet)
+    (tmp_path / "a.nii").touch()
+    tables = find_raw_volumes(tmp_path, progress=False).tables
+    assert tables == [str(sheet)]
+    assert read_people(tables) == {1: {"age": "74", "sex": "F", "cdr": "0.5"}, 2: {"age": "28", "sex": "M"}}
+    (tmp_path / "oasis_cross-sectional.csv").write_text(TABLE)
+    assert find_raw_volumes(tmp_path, progress=False).tables == [str(tmp_path / "oasis_cross-sectional.csv")]
+    sheet.write_bytes(sheet.read_bytes()[:-40])
+    with pytest.raises(InputError, match=f"{sheet.name}: is no spreadsheet"):
+        read_people(tables)
+    monkeypatch.setattr("monai_vqoasis.errors.find_spec", lambda name: None)
+    with pytest.raises(MissingPackageError, match="openpyxl"):
         read_people(tables)
