@@ -40,15 +40,29 @@ class ResidualBlock(nn.Module):
 
 
 class UnitRange(nn.Module):
-    """Clamps to [0, 1], with a gradient that passes in training.
+    """Clamps to [0, 1]; in training the gradient passes unless its descent leads further out.
 
-    A background pixel below zero is black and has no error, so that nothing pulls it up; a brain pixel below zero has
-    one, and comes back: straight-through, as for the codes.
+    A brain pixel below zero is wrong, and comes back. A background pixel below zero is black: squared error has no
+    gradient there, but structural similarity, which sees the pixels around, would pull it down for ever.
     """
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        clamped = image.clamp(0, 1)
-        return image + (clamped - image).detach() if self.training else clamped
+        if self.training and not torch.jit.is_scripting():
+            return _ClampToUnitRange.apply(image)
+        return image.clamp(0, 1)
+
+
+class _ClampToUnitRange(torch.autograd.Function):
+    @staticmethod
+    def forward(context: torch.autograd.function.FunctionCtx, image: torch.Tensor) -> torch.Tensor:
+        context.save_for_backward(image)
+        return image.clamp(0, 1)
+
+    @staticmethod
+    def backward(context: torch.autograd.function.FunctionCtx, gradient: torch.Tensor) -> torch.Tensor:
+        (image,) = context.saved_tensors
+        further_out = ((image < 0) & (gradient > 0)) | ((image > 1) & (gradient < 0))
+        return gradient.masked_fill(further_out, 0.0)
 
 
 class ResidualVQVAE(VectorQuantizedAutoencoder):

@@ -117,6 +117,13 @@ def test_the_output_is_clamped_and_only_what_is_wrong_is_pulled_back():
     assert torch.equal(unit.eval()(image), image.clamp(0, 1))
 
 
+@pytest.mark.parametrize(("sign", "pulled"), [(1, [0, 1, 1]), (-1, [1, 1, 0])])
+def test_nothing_pulls_an_output_further_out(sign, pulled):
+    image = torch.tensor([-0.3, 0.5, 1.2], requires_grad=True)
+    (sign * UnitRange().train()(image)).sum().backward()
+    assert image.grad.tolist() == [sign * p for p in pulled]
+
+
 def test_training_reaches_every_parameter_and_leaves_the_background_black():
     network = ResidualVQVAE(**SMALL)
     optimizer = torch.optim.Adam(network.parameters(), 3e-3)
