@@ -60,7 +60,7 @@ def _first_sheet(path: Path) -> io.StringIO:
     from openpyxl import load_workbook
 
     try:
-        rows = list(load_workbook(path, read_only=True, data_only=True).worksheets[0].values)
+        rows = list(load_workbook(path, data_only=True).worksheets[0].values)
     except OSError:
         raise
     except Exception as error:  # a damaged one ends in whatever zipfile, ElementTree or openpyxl come upon
