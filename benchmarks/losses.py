@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from monai.losses import JukeboxLoss, SSIMLoss
+from monai.transforms import CenterSpatialCrop
 from torch import nn
-from trainings import CONFIGS
+from trainings import CONFIGS, SHIPPED_VQVAE
 
 from monai_vqoasis.evaluation import evenly_spread, load_slices
 from monai_vqoasis.metrics import EfficientNetLiteFeatures
@@ -77,10 +78,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset_dir", type=Path, default=CONFIGS.parent / "data" / "demo_cohort")
     slices = load_slices(parser.parse_args().dataset_dir, "validate")
-    images = slices.images(evenly_spread(len(slices), 8))[..., 40:-40, 24:-24]
+    field_of_view = SHIPPED_VQVAE["field_of_view"]
+    images = CenterSpatialCrop(field_of_view)(slices.images(evenly_spread(len(slices), 8))[:, 0])[:, None]
     torch.manual_seed(0)
-    untrained = ResidualVQVAE(field_of_view=(176, 208))
-    trained = load_weights(ResidualVQVAE(field_of_view=(176, 208)), CONFIGS.parent / "models" / "model.pt")
+    untrained = ResidualVQVAE(field_of_view=field_of_view)
+    trained = load_weights(ResidualVQVAE(field_of_view=field_of_view), CONFIGS.parent / "models" / "model.pt")
     terms = {
         "mse": nn.MSELoss(),
         "l1": nn.L1Loss(),

@@ -18,20 +18,24 @@ from pathlib import Path
 
 import torch
 from monai.bundle import ConfigParser
-from trainings import CONFIGS, Entries, curve, parse_arguments, run_entries
+from trainings import CONFIGS, SHIPPED_VQVAE, Entries, curve, parse_arguments, run_entries
 
 from monai_vqoasis.inferers import bits_per_code
 from monai_vqoasis.networks import load_weights
 
-OURS = {"vqvae_def": {"_target_": "monai_vqoasis.networks.ResidualVQVAE", "field_of_view": [176, 208]}}
 PIXELCNN = {"network_def": {"_target_": "monai_vqoasis.networks.PixelCNN"}}
 
 ENTRIES: Entries = {
     "ours": (["train_prior.json"], {}),
-    # at the middle one of the original's rates
+    # on this project's codes, at the middle one of the original's rates
     "original": (
         ["train_prior.json", "original_prior.json"],
-        {**OURS, "learning_rate_index": 1, "early_stopping_patience": 5},
+        {
+            "vqvae_def": SHIPPED_VQVAE,
+            "roi_size": SHIPPED_VQVAE["field_of_view"],
+            "learning_rate_index": 1,
+            "early_stopping_patience": 5,
+        },
     ),
     "original_our_training": (["train_prior.json"], PIXELCNN),
 }
@@ -43,7 +47,7 @@ def measure(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str,
     parser = ConfigParser()
     configs, settings = ENTRIES[name]
     parser.read_config([str(CONFIGS / config) for config in configs])
-    parser.update({**settings, **arguments.settings, "roi_size": arguments.roi_size, "device": "cpu"})
+    parser.update({**settings, **arguments.settings, "device": "cpu"})
     if arguments.dataset_dir:
         parser["dataset_dir"] = str(arguments.dataset_dir)
     prior = load_weights(parser.get_parsed_content("network_def"), folder / "model_prior.pt")

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from monai.bundle import ConfigParser
 from torch.utils.flop_counter import FlopCounterMode
-from trainings import CONFIGS, Entries, curve, parse_arguments, quality, run_entries
+from trainings import CONFIGS, SHIPPED_VQVAE, Entries, curve, parse_arguments, quality, run_entries
 
 from monai_vqoasis.evaluation import book_usage, code_histograms, code_slices, load_slices
 from monai_vqoasis.networks import load_weights
@@ -25,6 +25,9 @@ from monai_vqoasis.networks import load_weights
 EQUAL_BITS = {"num_embeddings": 256, "embedding_dim": 64}
 UNSHIFTED = {"max_shift": 0}  # which gives better numbers on slices that lie as the training slices do
 PLAIN = {**UNSHIFTED, "mirror_prob": 0.0}
+SQUARED_ERROR = {"loss": {"_target_": "monai_vqoasis.losses.VQVAELoss"}}
+ATLAS = [176, 208]  # pixels that the release pads with black
+PEER = {"roi_size": ATLAS, **SQUARED_ERROR, **UNSHIFTED}
 BALANCED = {"encoder_blocks": [1, 2], "decoder_blocks": [2, 3]}
 SMALL = {"channels": [32, 64, 128], "num_res_layers": 1, "num_res_channels": [32, 64, 128]}
 
@@ -34,9 +37,9 @@ def network(target: str, **arguments: object) -> dict[str, object]:
     return {"network_def": {"_target_": target if "." in target else f"monai_vqoasis.networks.{target}", **arguments}}
 
 
-def ours(**arguments: object) -> dict[str, object]:
-    """Setting for this project's network, otherwise than in train.json."""
-    return network("ResidualVQVAE", field_of_view=[176, 208], **arguments)
+def wide(**arguments: object) -> dict[str, object]:
+    """Settings for this project's network with codes over all of the atlas, trained as its peers are."""
+    return {**PEER, **network("ResidualVQVAE", field_of_view=ATLAS, **arguments)}
 
 
 def loss_term(weight: float, target: str, **arguments: object) -> dict[str, object]:
@@ -47,18 +50,18 @@ def loss_term(weight: float, target: str, **arguments: object) -> dict[str, obje
 
 ENTRIES: Entries = {
     "ours": (["train.json"], {}),
-    "original": (["train.json", "original.json"], {}),
+    "original": (["train.json", "original.json"], {"roi_size": ATLAS}),
     # these with this project's rate schedule and mirrored slices too
-    "original_corrected_book": (["train.json"], {**network("VQVAE"), **UNSHIFTED, "learning_rate": 1e-3}),
+    "original_corrected_book": (["train.json"], {**PEER, **network("VQVAE"), "learning_rate": 1e-3}),
     "vector_quantize_pytorch": (
         ["train.json"],
         {
-            **UNSHIFTED,
+            **PEER,
             **network(
                 "peers.LucidrainsVQVAE",
                 num_embeddings=256,
                 embedding_dim=16,
-                field_of_view=[176, 208],
+                field_of_view=ATLAS,
                 quantizer_kwargs={
                     "decay": 0.99,
                     "kmeans_init": True,
@@ -68,36 +71,33 @@ ENTRIES: Entries = {
             ),
         },
     ),
-    "monai_tuned": (["train.json"], {**network("peers.MONAIVQVAE", **EQUAL_BITS, **SMALL, decay=0.8), **UNSHIFTED}),
-    "monai_defaults": (
-        ["train.json"],
-        {**network("peers.MONAIVQVAE", **EQUAL_BITS), **UNSHIFTED, "learning_rate": 1e-3},
-    ),
-    "unshifted": (["train.json"], UNSHIFTED),
+    "monai_tuned": (["train.json"], {**PEER, **network("peers.MONAIVQVAE", **EQUAL_BITS, **SMALL, decay=0.8)}),
+    "monai_defaults": (["train.json"], {**PEER, **network("peers.MONAIVQVAE", **EQUAL_BITS), "learning_rate": 1e-3}),
+    # what the field of view, the SSIM term and the shifts do: without the first two, and without all three
+    "wide": (["train.json"], {**wide(), "max_shift": 4}),
+    "wide_unshifted": (["train.json"], wide()),
     # one thing at a time, from a network whose encoder is as deep as its decoder
-    "balanced": (["train.json"], {**ours(**BALANCED), **PLAIN}),
-    "balanced_dim_8": (
-        ["train.json"],
-        {**ours(**BALANCED, embedding_dim=8), **PLAIN},
-    ),
-    "balanced_rate_4e-3": (
-        ["train.json"],
-        {**ours(**BALANCED), **PLAIN, "learning_rate": 4e-3},
-    ),
-    "deeper_decoder": (["train.json"], {**ours(encoder_blocks=[1, 1], decoder_blocks=[2, 4]), **PLAIN}),
-    "coarse": (["train.json"], ours(encoder_blocks=[1, 1], decoder_blocks=[2, 5])),
-    # one thing at a time, from the shipped network. Weights are such that with shipped weights a term's gradient is
-    # about as long as that of the mean squared error (`python benchmarks/losses.py`). In an untrained network it is a
-    # fifth of it or less, but for frequency: errors, and with them MSE's gradient, are large there
-    "plain": (["train.json"], PLAIN),
+    "balanced": (["train.json"], {**wide(**BALANCED), **PLAIN}),
+    "balanced_dim_8": (["train.json"], {**wide(**BALANCED, embedding_dim=8), **PLAIN}),
+    "balanced_rate_4e-3": (["train.json"], {**wide(**BALANCED), **PLAIN, "learning_rate": 4e-3}),
+    "deeper_decoder": (["train.json"], {**wide(encoder_blocks=[1, 1], decoder_blocks=[2, 4]), **PLAIN}),
+    "coarse": (["train.json"], {**wide(encoder_blocks=[1, 1], decoder_blocks=[2, 5]), "max_shift": 4}),
+    # one term of the loss at a time beside the mean squared error, from the shipped network. Weights are such that
+    # with shipped weights a term's gradient is about as long as that of the mean squared error
+    # (`python benchmarks/losses.py`). In an untrained network it is a fifth of it or less, but for frequency: errors,
+    # and with them MSE's gradient, are large there
+    "plain": (["train.json"], {**PLAIN, **SQUARED_ERROR}),
     "l1": (["train.json"], {**PLAIN, **loss_term(0.1, "torch.nn.L1Loss")}),
     "gradient": (["train.json"], {**PLAIN, **loss_term(0.03, "losses.GradientLoss")}),
     "frequency": (["train.json"], {**PLAIN, **loss_term(1.0, "monai.losses.JukeboxLoss", spatial_dims=2)}),
-    "ssim": (["train.json"], {**PLAIN, **loss_term(0.005, "monai.losses.SSIMLoss", spatial_dims=2)}),
+    "ssim": (["train.json"], PLAIN),
     "perceptual": (["train.json"], {**PLAIN, **loss_term(5e-4, "losses.PerceptualLoss")}),
-    "cosine": (["train.json"], {**PLAIN, **network("peers.CosineVQVAE", field_of_view=[176, 208])}),
+    "cosine": (
+        ["train.json"],
+        {**PLAIN, **SQUARED_ERROR, **network("peers.CosineVQVAE", field_of_view=SHIPPED_VQVAE["field_of_view"])},
+    ),
 }
-PEERS = list(ENTRIES)[: list(ENTRIES).index("unshifted")]
+PEERS = list(ENTRIES)[: list(ENTRIES).index("wide")]
 COLUMNS = ("psnr", "ssim", "psnr_brain", "kid", "codes_used", "perplexity", "perplexity_brain", "gmac", "seconds")
 
 

@@ -18,6 +18,7 @@ from monai_vqoasis.evaluation import SliceSet, slice_fidelity
 from monai_vqoasis.metrics import EfficientNetLiteFeatures, extract_features, kernel_distance
 
 CONFIGS = Path(__file__).resolve().parents[1] / "bundle" / "configs"
+SHIPPED_VQVAE = json.loads((CONFIGS / "train.json").read_text())["network_def"]
 
 
 def parse_arguments(
@@ -28,7 +29,6 @@ def parse_arguments(
     parser.add_argument("--dataset_dir", type=Path, help="slices; without it the demo cohort")
     parser.add_argument("--entries", nargs="+", choices=list(entries), default=list(default))
     parser.add_argument("--epochs", type=int, default=epochs)
-    parser.add_argument("--roi_size", type=int, nargs=2, default=[176, 208], help="middle of the slices to train on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--amp", action="store_true", help="train in mixed precision")
     parser.add_argument("--output_dir", type=Path, default=Path(f"benchmark_{Path(sys.argv[0]).stem}"))
@@ -67,7 +67,6 @@ def train(configs: Sequence[str], settings: Mapping[str, object], folder: Path, 
         ckpt_dir=str(folder),
         output_dir=str(folder),
         max_epochs=arguments.epochs,
-        roi_size=arguments.roi_size,
         seed=arguments.seed,
         amp=arguments.amp,
         resume=any(folder.glob("checkpoint*.pt")),

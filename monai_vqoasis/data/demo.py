@@ -38,6 +38,7 @@ NUM_SLICES = 32
 FIRST_SLICE_MM = -8.0  # MNI z of slice 0: the midbrain; slice 31 cuts the lateral ventricles
 VENTRICLES_MM = (0.0, -8.0, 14.0)  # MNI x, y, z around which ventricles widen
 INNER_SIZE = (176, 208)  # pixels computed; the rest of the slice is background
+ATLAS_SCALE = 1.1  # MNI mm in a pixel: in the release's space brains are about a tenth smaller than in MNI's
 
 
 class DemoPeople:
@@ -92,8 +93,8 @@ class DemoPeople:
     def _coordinates(self, rng: np.random.Generator) -> torch.Tensor:
         """Where in the template (MNI mm) each voxel of the slab comes from: z x y 3."""
         z = torch.arange(NUM_SLICES) + FIRST_SLICE_MM
-        x = torch.arange(INNER_SIZE[0]) - (INNER_SIZE[0] - 1) / 2
-        y = torch.arange(INNER_SIZE[1]) - (INNER_SIZE[1] - 1) / 2 - 18  # the head's middle lies behind MNI's origin
+        x, y = (ATLAS_SCALE * (torch.arange(size) - (size - 1) / 2) for size in INNER_SIZE)
+        y = y - 18  # the head's middle lies behind MNI's origin
         zz, xx, yy = torch.meshgrid(z, x, y, indexing="ij")
         points = torch.stack([xx, yy, zz], dim=-1).float()
 

@@ -1,5 +1,6 @@
 """Training losses."""
 
+from monai_vqoasis.losses.similarity import StructuralSimilarityLoss
 from monai_vqoasis.losses.vqvae import VQVAELoss
 
-__all__ = ["VQVAELoss"]
+__all__ = ["StructuralSimilarityLoss", "VQVAELoss"]

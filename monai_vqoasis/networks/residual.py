@@ -73,9 +73,9 @@ class ResidualVQVAE(VectorQuantizedAutoencoder):
     few dimensions (Yu et al. 2022, "Vector-quantized Image Modeling", https://arxiv.org/abs/2110.04627).
 
     With a ``field_of_view`` the codes are spent on the middle of the image alone, which is stretched to
-    ``resampled_size`` and back (bicubic, antialiased): the release pads the atlas's 176x208 pixels with black to
-    256x256, and 32x32 codes over the first are 1.8 times as many for the brain as over the second. What lies outside
-    is not coded and comes back black; images of any size give the same grid.
+    ``resampled_size`` and back (bicubic, antialiased): all brains of the release lie in the middle 144x176 of its
+    256x256 pixels, and 32x32 codes over 152x184 are 2.3 times as many for the brain as over all. What lies outside is
+    not coded and comes back black; images of any size give the same grid.
 
     Args:
         in_channels: image channels.

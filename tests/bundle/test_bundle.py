@@ -318,7 +318,7 @@ def test_weights_load_by_name_into_the_configs_network(trained, tmp_path):
     (tmp_path / "vqoasis" / "configs").symlink_to(CONFIGS)
     (tmp_path / "vqoasis" / "models").symlink_to(where["ckpt_dir"])
     network = load("vqoasis", bundle_dir=tmp_path, source="github", device="cpu", net_override=SMALL).eval()
-    assert network.field_of_view == (176, 208)
+    assert network.field_of_view == (152, 184)
     network.field_of_view = None
     image = torch.rand(1, 1, 40, 48)
     assert torch.equal(network(image), load_network(where)(image))

@@ -138,7 +138,7 @@ def test_mistakes_are_named_and_the_server_goes_on(server, folder, tmp_path):
         ("generate", "nobody", 404, "there is no image 'nobody'"),
         ("magic", "picture", 404, "There is no model 'magic'"),
         ("anomaly", "colour", 422, "colour.png: is a colour picture"),
-        ("anomaly", "large", 422, "of the brain lies outside of the middle 176x208 pixels"),
+        ("anomaly", "large", 422, "of the brain lies outside of the middle 152x184 pixels"),
         ("reconstruct", "broken", 422, "broken.png: the picture is damaged"),
         ("generate", "broken", 422, "broken.png: the picture is damaged"),
     ):
