@@ -3,12 +3,14 @@
     python benchmarks/losses.py [--dataset_dir <dataset_dir>]
 
 prints the length of each term's gradient by the reconstruction over that of the mean squared error, for an untrained
-network and for the shipped weights.
+network and for the shipped weights, and what a term costs forward and back: processor seconds over those of MONAI's
+``SSIMLoss``.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 import torch
@@ -19,6 +21,7 @@ from torch import nn
 from trainings import CONFIGS, SHIPPED_VQVAE
 
 from monai_vqoasis.evaluation import evenly_spread, load_slices
+from monai_vqoasis.losses import StructuralSimilarityLoss
 from monai_vqoasis.metrics import EfficientNetLiteFeatures
 from monai_vqoasis.networks import ResidualVQVAE, load_weights
 
@@ -74,6 +77,16 @@ class PerceptualLoss(nn.Module):
         return sum((a - b).square().sum(1).mean() for a, b in pairs)
 
 
+def cost(term: nn.Module, reconstruction: torch.Tensor, images: torch.Tensor) -> float:
+    """Processor seconds of a term forward and back, the least of five times."""
+    seconds = []
+    for _ in range(5):
+        start = time.process_time()
+        torch.autograd.grad(term(reconstruction, images), reconstruction)
+        seconds.append(time.process_time() - start)
+    return min(seconds)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset_dir", type=Path, default=CONFIGS.parent / "data" / "demo_cohort")
@@ -88,10 +101,14 @@ def main() -> None:
         "l1": nn.L1Loss(),
         "gradient": GradientLoss(),
         "frequency": JukeboxLoss(spatial_dims=2),
-        "ssim": SSIMLoss(spatial_dims=2),
+        "ssim": StructuralSimilarityLoss(),
+        "monai ssim": SSIMLoss(spatial_dims=2),
         "perceptual": PerceptualLoss(),
     }
-    print(f"{'term':>12}" + "".join(f"{column:>18}" for column in ("untrained", "ratio", "trained", "ratio")))
+    columns = ("untrained", "ratio", "trained", "ratio", "cost")
+    print(f"{'term':>12}" + "".join(f"{column:>18}" for column in columns))
+    reconstruction = trained(images).detach().requires_grad_()
+    unit = cost(terms["monai ssim"], reconstruction, images)
     lengths: dict[str, float] = {}
     for name, term in terms.items():
         row = []
@@ -99,7 +116,8 @@ def main() -> None:
             reconstruction = vqvae(images).detach().requires_grad_()
             value = term(reconstruction, images)
             length = float(torch.autograd.grad(value, reconstruction)[0].norm())
-            row += [float(value), length / lengths.setdefault(which, length)]
+            row += [value.item(), length / lengths.setdefault(which, length)]
+        row.append(cost(term, reconstruction, images) / unit)
         print(f"{name:>12}" + "".join(f"{number:>18.4g}" for number in row))
 
 

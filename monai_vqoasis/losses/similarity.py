@@ -14,7 +14,7 @@ class StructuralSimilarityLoss(nn.Module):
 
     Wang et al. 2004 (doi:10.1109/TIP.2003.819861), equation 13, with their Gaussian window, only where it lies inside
     the image: the number that MONAI's ``SSIMLoss`` gives, whose convolution of a single channel takes a third of a
-    training step on a CPU. The window's rows and columns as two matrix products take a twentieth of that
+    training step on a CPU. The window's rows and columns as two matrix products take a sixteenth of that
     (``benchmarks/losses.py``).
 
     Args:
