@@ -20,7 +20,7 @@ from trainings import run_bundle
 LESIONS = {"bright": (11, 6), "dark": (14, 12), "ring": (17, 12), "ventricles_enlarged": (18, 12), "healthy": (22, 0)}
 VIEWS = ("reconstruction", "heatmap", "anomaly")
 ROWS = ("slice", "reconstruction", "heat map", "label", "planted")
-SHOWN = np.s_[24:232, 40:216]  # the atlas's field of view, turned upright
+SHOWN = np.s_[36:220, 52:204]  # what is coded, turned upright
 
 
 def read(path: Path) -> np.ndarray:
