@@ -56,7 +56,7 @@ def measure(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str,
     index = torch.tensor([item["slice_index"] for item in items])
     known = {"slice_index": index} if "slice_index" in prior.condition_values else {}
     history = curve(folder, "nats_per_code")
-    by_epoch = history["nats_per_code_by_epoch"]
+    by_epoch = [math.inf if nats is None else nats for nats in history["nats_per_code_by_epoch"]]
     return {
         "nats_per_code": bits_per_code(prior, codes).mean().item() * math.log(2),
         "nats_given_slice": bits_per_code(prior, codes, conditions=known).mean().item() * math.log(2),

@@ -98,12 +98,13 @@ def wanting(folder: Path, arguments: argparse.Namespace) -> bool:
 
 
 def curve(folder: Path, metric: str) -> dict[str, object]:
-    """A validation metric after each epoch, and how long all epochs took."""
+    """A validation metric after each epoch (None where there was no validation), and how long all epochs took."""
     epochs = list(csv.DictReader((folder / "metrics.csv").open()))
+    values = [row[f"validate_{metric}"] for row in epochs]
     return {
         "seconds": sum(float(row["seconds"]) for row in epochs),
         "epochs": len(epochs),
-        f"{metric}_by_epoch": [float(row[f"validate_{metric}"]) for row in epochs],
+        f"{metric}_by_epoch": [float(value) if value else None for value in values],
     }
 
 
