@@ -72,9 +72,9 @@ def real(oasis_dir):
 def test_real_slices_come_back_and_are_likely(pair, real):
     vqvae, prior = pair
     codes = vqvae.encode(real)
-    assert psnr(vqvae.decode(codes, (256, 256)), real).mean() > 32
+    assert psnr(vqvae.decode(codes, (256, 256)), real).mean() > 33
     bits = bits_per_code(prior, codes).mean()
-    assert bits < 4.1
+    assert bits < 4.8
     assert bits_per_code(prior, codes.flip(2)).mean() > bits + 1  # the same codes back to front are no brains
 
 
