@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--dataset_dir", type=Path, default=CONFIGS.parent / "data" / "demo_cohort")
     slices = load_slices(parser.parse_args().dataset_dir, "validate")
     field_of_view = SHIPPED_VQVAE["field_of_view"]
-    images = CenterSpatialCrop(field_of_view)(slices.images(evenly_spread(len(slices), 8))[:, 0])[:, None]
+    images = CenterSpatialCrop((-1, *field_of_view))(slices.images(evenly_spread(len(slices), 8)))
     torch.manual_seed(0)
     untrained = ResidualVQVAE(field_of_view=field_of_view)
     trained = load_weights(ResidualVQVAE(field_of_view=field_of_view), CONFIGS.parent / "models" / "model.pt")

@@ -82,10 +82,10 @@ ENTRIES: Entries = {
     "balanced_rate_4e-3": (["train.json"], {**wide(**BALANCED), **PLAIN, "learning_rate": 4e-3}),
     "deeper_decoder": (["train.json"], {**wide(encoder_blocks=[1, 1], decoder_blocks=[2, 4]), **PLAIN}),
     "coarse": (["train.json"], {**wide(encoder_blocks=[1, 1], decoder_blocks=[2, 5]), "max_shift": 4}),
-    # one term of the loss at a time beside the mean squared error, from the shipped network. Weights are such that
-    # with shipped weights a term's gradient is about as long as that of the mean squared error
-    # (`python benchmarks/losses.py`). In an untrained network it is a fifth of it or less, but for frequency: errors,
-    # and with them MSE's gradient, are large there
+    # one term of the loss at a time beside the mean squared error, from the shipped network. But for SSIM's, which is
+    # shipped, weights are such that with trained weights a term's gradient is about as long as that of the mean
+    # squared error (`python benchmarks/losses.py`). In an untrained network it is a fifth of it or less, but for
+    # frequency: errors, and with them MSE's gradient, are large there
     "plain": (["train.json"], {**PLAIN, **SQUARED_ERROR}),
     "l1": (["train.json"], {**PLAIN, **loss_term(0.1, "torch.nn.L1Loss")}),
     "gradient": (["train.json"], {**PLAIN, **loss_term(0.03, "losses.GradientLoss")}),
