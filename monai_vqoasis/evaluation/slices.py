@@ -160,15 +160,16 @@ def code_slices(
     size = slices.pixels.shape[2:]
     middle = size if latent_shape is None else vqvae.image_size(latent_shape)
     crop, pad = CenterSpatialCrop(tuple(middle)), ResizeWithPadOrCrop(tuple(size))
-    parts, codes = [], []
+    pixels = torch.empty_like(slices.pixels)
+    codes = torch.empty(len(slices), *vqvae.latent_shape(middle), dtype=torch.int64)
     starts = range(0, len(slices), batch_size)
     for start in tqdm(starts, desc="reconstructing", unit="batch", disable=None):
-        images = _each(crop, slices.images(slice(start, start + batch_size)))
-        codes.append(vqvae.encode(images.to(device)))
-        decoded = to_bytes(vqvae.decode(codes[-1], images.shape[2:])).cpu()
-        parts.append(_each(pad, decoded))
-    reconstructions = SliceSet(torch.cat(parts), slices.cases, slices.slice_indices)
-    return CodedSlices(reconstructions, torch.cat(codes).cpu())
+        batch = slice(start, start + batch_size)
+        images = _each(crop, slices.images(batch))
+        codes[batch] = vqvae.encode(images.to(device))
+        decoded = to_bytes(vqvae.decode(codes[batch].to(device), images.shape[2:])).cpu()
+        pixels[batch] = _each(pad, decoded)
+    return CodedSlices(SliceSet(pixels, slices.cases, slices.slice_indices), codes)
 
 
 def draw_slices(generator: SliceGenerator) -> SliceSet:

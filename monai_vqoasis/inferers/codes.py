@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from monai.data import DataLoader
+from monai.utils import convert_to_tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
@@ -36,11 +37,15 @@ def encode_slices(
     """
     vqvae = vqvae.to(device).eval()
     items: list[dict[str, object]] = []
+    # one tensor for all: what is kept of a batch would lie between the memory that the next one's activations need
+    grids = torch.empty(0)
     batches = DataLoader(dataset, batch_size=batch_size)
     for batch in tqdm(batches, desc="encoding slices", unit="batch", disable=None if progress else True):
-        codes = vqvae.encode(torch.as_tensor(batch["image"]).to(device)).cpu()
+        codes = vqvae.encode(convert_to_tensor(batch["image"], device=device, track_meta=False))
+        if not items:
+            grids = codes.new_empty((len(dataset), *codes.shape[1:]), device="cpu")
         for row, case, index in zip(codes, batch["case"], batch["slice_index"], strict=True):
-            items.append({"codes": row, "case": case, "slice_index": int(index)})
+            items.append({"codes": grids[len(items)].copy_(row), "case": case, "slice_index": int(index)})
     return items
 
 

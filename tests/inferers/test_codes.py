@@ -18,6 +18,7 @@ def test_every_slice_is_encoded_once_and_keeps_its_name():
     for item, code in zip(items, encoded, strict=True):
         assert torch.equal(code["codes"], network.encode(item["image"].unsqueeze(0))[0])
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert len({code["codes"].untyped_storage().data_ptr() for code in encoded}) == 1  # or memory would fall to pieces
 
 
 class PixelsAsCodes(torch.nn.Module):
