@@ -1,6 +1,6 @@
 """How fast exact samples are, against the plain loop and against MONAI's transformer, and what the wrong way costs.
 
-    python benchmarks/sampling.py [--threads 1] [--batches 1 8 32] [--output sampling.json] [--plot sampling.png]
+    python benchmarks/sampling.py [--threads 1] [--batches 1 8 32] [--device cuda] [--output sampling.json] [--plot ...]
     python benchmarks/sampling.py --vqvae model.pt --prior model_prior.pt --dataset_dir <dataset_dir>
 
 All in one process. The plain loop makes a pass of the whole grid for each of the 1,024 positions, each as long as the
@@ -41,17 +41,24 @@ PASSES = 4
 def seconds(run: Callable[[], object], repeat: int = 1) -> float:
     """Mean seconds of ``run`` after one warm-up."""
     run()
-    start = time.perf_counter()
+    start = now()
     for _ in range(repeat):
         run()
-    return (time.perf_counter() - start) / repeat
+    return (now() - start) / repeat
+
+
+def now() -> float:
+    """Seconds, when all that was asked of a GPU is done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 @torch.no_grad()
 def time_samplers(prior: PixelCNN, batch: int, dtype: torch.dtype) -> dict[str, float]:
     """Seconds for ``batch`` grids: the plain loop, the wavefront sampler, and one pass of the network."""
     network = copy.deepcopy(prior).to(dtype).eval()
-    codes = torch.randint(prior.num_embeddings, (batch, *GRID))
+    codes = torch.randint(prior.num_embeddings, (batch, *GRID)).to(next(prior.parameters()).device)
     one_pass = seconds(lambda: network(codes), PASSES)
     sampler = WavefrontSampler(dtype=dtype)
     fast = seconds(lambda: sampler(prior, GRID, range(batch)), 2)
@@ -60,24 +67,25 @@ def time_samplers(prior: PixelCNN, batch: int, dtype: torch.dtype) -> dict[str, 
 
 
 @torch.no_grad()
-def time_monai_transformer(num_parameters: int, num_embeddings: int) -> dict[str, float]:
+def time_monai_transformer(num_parameters: int, num_embeddings: int, device: torch.device) -> dict[str, float]:
     """Seconds for one grid from MONAI's VQVAETransformerInferer with a transformer of about as many parameters."""
     width, layers = 128, 1
     while sum(p.numel() for p in _transformer(num_embeddings, width, layers).parameters()) < num_parameters:
         layers += 1
-    transformer = _transformer(num_embeddings, width, layers).eval()
-    vqvae = nets.VQVAE(2, 1, 1, (8, 8, 8), 1, (8, 8, 8), num_embeddings=num_embeddings, embedding_dim=8).eval()
-    start = time.perf_counter()
+    transformer = _transformer(num_embeddings, width, layers).to(device).eval()
+    vqvae = nets.VQVAE(2, 1, 1, (8, 8, 8), 1, (8, 8, 8), num_embeddings=num_embeddings, embedding_dim=8)
+    vqvae = vqvae.to(device).eval()
+    start = now()
     VQVAETransformerInferer().sample(
         latent_spatial_dim=GRID,
-        starting_tokens=torch.full((1, 1), num_embeddings),
+        starting_tokens=torch.full((1, 1), num_embeddings, device=device),
         vqvae_model=vqvae,
         transformer_model=transformer,
         ordering=Ordering("raster_scan", 2, (1, *GRID)),
         verbose=False,
     )
     count = sum(p.numel() for p in transformer.parameters())
-    return {"seconds": time.perf_counter() - start, "parameters": count, "layers": layers, "width": width}
+    return {"seconds": now() - start, "parameters": count, "layers": layers, "width": width}
 
 
 def _transformer(num_embeddings: int, width: int, layers: int) -> nets.DecoderOnlyTransformer:
@@ -147,6 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="where the times are taken")
     parser.add_argument("--output", type=Path, help="JSON file for the numbers")
     parser.add_argument("--plot", type=Path, help="PNG file for the times")
     parser.add_argument("--vqvae", type=Path, help="trained stage 1")
@@ -156,14 +165,14 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     keep_freed_memory()
-    numbers: dict[str, object] = {"threads": arguments.threads}
+    numbers: dict[str, object] = {"threads": arguments.threads, "device": str(arguments.device)}
     if arguments.prior:
         likelihoods = compare_likelihoods(arguments)
         numbers |= likelihoods
         for name, value in likelihoods.items():
             print(f"{name:>16} {value:.4f}")
     else:
-        prior = PixelCNN().eval()
+        prior = PixelCNN().to(arguments.device).eval()
         print("dtype    batch   plain loop    wavefront     ratio   passes   samples/s")
         for dtype in (torch.float64, torch.float32):
             for batch in arguments.batches:
@@ -173,7 +182,8 @@ def main() -> None:
                     f"{str(dtype).removeprefix('torch.')} {batch:5d} {row['plain']:10.1f} s {row['wavefront']:10.3f} s "
                     f"{row['ratio']:8.0f}x {row['passes']:8.2f} {batch / row['wavefront']:9.1f}"
                 )
-        row = time_monai_transformer(sum(p.numel() for p in prior.parameters()), prior.num_embeddings)
+        count = sum(p.numel() for p in prior.parameters())
+        row = time_monai_transformer(count, prior.num_embeddings, arguments.device)
         ratio = row["seconds"] / numbers["float64 batch 1"]["wavefront"]
         numbers["monai_transformer"] = row | {"ratio": ratio}
         print(f"MONAI transformer, {row['parameters']:,} parameters: {row['seconds']:.1f} s a grid, {ratio:.0f}x")
