@@ -1,6 +1,7 @@
 """How fast exact samples are, against the plain loop and against MONAI's transformer, and what the wrong way costs.
 
-    python benchmarks/sampling.py [--threads 1] [--batches 1 8 32] [--device cuda] [--output sampling.json] [--plot ...]
+    python benchmarks/sampling.py [--threads 1] [--batches 1 8 32] [--device cpu]
+        [--output sampling.json] [--plot sampling.png]
     python benchmarks/sampling.py --vqvae model.pt --prior model_prior.pt --dataset_dir <dataset_dir>
 
 All in one process. The plain loop makes a pass of the whole grid for each of the 1,024 positions, each as long as the
@@ -58,7 +59,7 @@ def now() -> float:
 def time_samplers(prior: PixelCNN, batch: int, dtype: torch.dtype) -> dict[str, float]:
     """Seconds for ``batch`` grids: the plain loop, the wavefront sampler, and one pass of the network."""
     network = copy.deepcopy(prior).to(dtype).eval()
-    codes = torch.randint(prior.num_embeddings, (batch, *GRID)).to(next(prior.parameters()).device)
+    codes = torch.randint(prior.num_embeddings, (batch, *GRID), device=next(prior.parameters()).device)
     one_pass = seconds(lambda: network(codes), PASSES)
     sampler = WavefrontSampler(dtype=dtype)
     fast = seconds(lambda: sampler(prior, GRID, range(batch)), 2)
@@ -165,13 +166,14 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     keep_freed_memory()
-    numbers: dict[str, object] = {"threads": arguments.threads, "device": str(arguments.device)}
+    numbers: dict[str, object] = {"threads": arguments.threads}
     if arguments.prior:
         likelihoods = compare_likelihoods(arguments)
         numbers |= likelihoods
         for name, value in likelihoods.items():
             print(f"{name:>16} {value:.4f}")
     else:
+        numbers["device"] = str(arguments.device)
         prior = PixelCNN().to(arguments.device).eval()
         print("dtype    batch   plain loop    wavefront     ratio   passes   samples/s")
         for dtype in (torch.float64, torch.float32):

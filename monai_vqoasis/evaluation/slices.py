@@ -166,9 +166,9 @@ def code_slices(
     for start in tqdm(starts, desc="reconstructing", unit="batch", disable=None):
         batch = slice(start, start + batch_size)
         images = _each(crop, slices.images(batch))
-        codes[batch] = vqvae.encode(images.to(device))
-        decoded = to_bytes(vqvae.decode(codes[batch].to(device), images.shape[2:])).cpu()
-        pixels[batch] = _each(pad, decoded)
+        found = vqvae.encode(images.to(device))
+        codes[batch] = found
+        pixels[batch] = _each(pad, to_bytes(vqvae.decode(found, images.shape[2:])).cpu())
     return CodedSlices(SliceSet(pixels, slices.cases, slices.slice_indices), codes)
 
 

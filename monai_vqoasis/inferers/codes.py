@@ -38,11 +38,11 @@ def encode_slices(
     vqvae = vqvae.to(device).eval()
     items: list[dict[str, object]] = []
     # one tensor for all: what is kept of a batch would lie between the memory that the next one's activations need
-    grids = torch.empty(0)
+    grids = None
     batches = DataLoader(dataset, batch_size=batch_size)
     for batch in tqdm(batches, desc="encoding slices", unit="batch", disable=None if progress else True):
         codes = vqvae.encode(convert_to_tensor(batch["image"], device=device, track_meta=False))
-        if not items:
+        if grids is None:
             grids = codes.new_empty((len(dataset), *codes.shape[1:]), device="cpu")
         for row, case, index in zip(codes, batch["case"], batch["slice_index"], strict=True):
             items.append({"codes": grids[len(items)].copy_(row), "case": case, "slice_index": int(index)})
