@@ -5,40 +5,53 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from monai.networks import nets
+from monai.networks.layers.vector_quantizer import EMAQuantizer
 from torch import nn
 
-from monai_vqoasis.networks import ResidualVQVAE, VectorQuantizer, VectorQuantizerOutput, VQVAEOutput
+from monai_vqoasis.networks import (
+    ResidualVQVAE,
+    VectorQuantizedAutoencoder,
+    VectorQuantizer,
+    VectorQuantizerOutput,
+)
 
 __all__ = ["MONAIVQVAE", "CosineVQVAE", "LucidrainsVQVAE"]
 
 
-class MONAIVQVAE(nn.Module):
+class MONAIQuantizer(nn.Module):
+    """The quantiser of MONAI's ``VQVAE``.
+
+    Args:
+        quantizer: its ``EMAQuantizer``.
+    """
+
+    def __init__(self, quantizer: EMAQuantizer) -> None:
+        super().__init__()
+        self.num_embeddings = quantizer.num_embeddings
+        self.quantizer = quantizer
+
+    def encode(self, encoding: torch.Tensor) -> torch.Tensor:
+        return self(encoding).codes
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        return self.quantizer.embed(codes)
+
+    def forward(self, encoding: torch.Tensor) -> VectorQuantizerOutput:
+        quantized, loss, codes = self.quantizer(encoding)
+        return VectorQuantizerOutput(quantized, codes, loss)
+
+
+class MONAIVQVAE(VectorQuantizedAutoencoder):
     """MONAI's ``VQVAE``, of stride 8 as its defaults are.
 
     Args:
         kwargs: its arguments.
     """
 
-    stride = 8
-
     def __init__(self, **kwargs: object) -> None:
-        super().__init__()
-        self.network = nets.VQVAE(spatial_dims=2, in_channels=1, out_channels=1, **kwargs)
-        self.num_embeddings = self.network.num_embeddings
-
-    def prepare(self, image: torch.Tensor) -> torch.Tensor:
-        return image
-
-    def encode(self, image: torch.Tensor) -> torch.Tensor:
-        return self.network.index_quantize(image)
-
-    def decode(self, codes: torch.Tensor, image_size: object = None) -> torch.Tensor:
-        return self.network.decode_samples(codes)
-
-    def forward(self, image: torch.Tensor, full_output: bool = False) -> torch.Tensor | VQVAEOutput:
-        quantized, loss, codes = self.network.quantizer.quantizer(self.network.encode(image))
-        reconstruction = self.network.decode(quantized)
-        return VQVAEOutput(reconstruction, codes, loss) if full_output else reconstruction
+        network = nets.VQVAE(spatial_dims=2, in_channels=1, out_channels=1, **kwargs)
+        quantizer = MONAIQuantizer(network.quantizer.quantizer)
+        super().__init__(network.encoder, network.decoder, quantizer, in_channels=1, stride=8)
 
 
 class LucidrainsQuantizer(nn.Module):
