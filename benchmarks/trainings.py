@@ -57,9 +57,13 @@ def run_entries(
 
 
 def train(configs: Sequence[str], settings: Mapping[str, object], folder: Path, arguments: argparse.Namespace) -> None:
-    """Train with the bundle's ``configs`` in ``folder``, or train on."""
+    """Train with the bundle's ``configs`` in ``folder``, or train on.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C, once the state is saved.
+    """
     given = {"dataset_dir": str(arguments.dataset_dir)} if arguments.dataset_dir else {}
-    run_bundle(
+    workflow = run_bundle(
         configs,
         workflow_type="train",
         **{**settings, **arguments.settings},
@@ -71,14 +75,17 @@ def train(configs: Sequence[str], settings: Mapping[str, object], folder: Path, 
         amp=arguments.amp,
         resume=any(folder.glob("checkpoint*.pt")),
     )
+    if workflow.parser.get_parsed_content("train::trainer").state.interrupted:
+        raise KeyboardInterrupt
 
 
-def run_bundle(configs: Sequence[str], **settings: object) -> None:
+def run_bundle(configs: Sequence[str], **settings: object) -> ConfigWorkflow:
     """Run the bundle's ``configs`` with these settings, as ``python -m monai.bundle run`` does."""
     workflow = ConfigWorkflow([str(CONFIGS / config) for config in configs], logging_file=False, **settings)
     workflow.initialize()
     workflow.run()
     workflow.finalize()
+    return workflow
 
 
 def quality(slices: SliceSet, reconstructions: SliceSet) -> dict[str, float]:

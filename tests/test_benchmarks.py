@@ -1,6 +1,12 @@
-"""What benchmarks/reconstruction.py compares is measured alike: every network codes slices as ours does."""
+"""What benchmarks/reconstruction.py compares is measured alike, and only what was trained to its end."""
 
 from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -8,6 +14,7 @@ from monai.bundle import ConfigParser
 from monai.networks import nets
 
 from monai_vqoasis.evaluation import SliceSet, code_slices
+from monai_vqoasis.losses import VQVAELoss
 from tests.conftest import CONFIGS, REPOSITORY
 
 ENTRIES = (
@@ -62,3 +69,28 @@ def test_monai_network_is_monais_own(training):
     codes = own.index_quantize(image)
     assert torch.equal(ours.encode(image), codes)
     assert torch.equal(ours.decode(codes, (64, 72)), own.decode_samples(codes))
+
+
+class InterruptedLoss(VQVAELoss):
+    """Ctrl-C in every step."""
+
+    def forward(self, *args, **kwargs):
+        signal.raise_signal(signal.SIGINT)
+        return super().forward(*args, **kwargs)
+
+
+def test_a_stopped_benchmark_has_no_result(dataset_dir, tmp_path):
+    script = [sys.executable, REPOSITORY / "benchmarks" / "reconstruction.py", "--entries", "original", "--epochs", "2"]
+    settings = {
+        "roi_size": [32, 40],
+        "batch_size": 2,
+        "loss": {"_target_": "tests.test_benchmarks.InterruptedLoss"},
+    }
+    result = subprocess.run(
+        [*script, "--dataset_dir", dataset_dir, "--output_dir", tmp_path, "--set", json.dumps(settings)],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert result.returncode in (130, -signal.SIGINT), result.stderr
+    assert result.stderr.splitlines()[-1] == "stopped."
+    assert (tmp_path / "original" / "checkpoint.pt").is_file()
+    assert not (tmp_path / "original" / "result.json").exists()

@@ -21,9 +21,12 @@ class StopOnInterrupt:
     After the last iteration of an epoch the epoch is completed first, validation included, as it would not be made up
     for when the run resumes. A second Ctrl-C stops at once. Several processes stop after the same iteration, also where
     the signal reached some of them only. Outside the main thread, where Python delivers no signals, it does nothing.
+
+    ``engine.state.interrupted`` says whether the run was stopped so, which ends like one that is through.
     """
 
     def attach(self, engine: Engine) -> None:
+        engine.state.interrupted = False
         if threading.current_thread() is threading.main_thread():
             engine.add_event_handler(Events.STARTED, self._install)
             engine.add_event_handler(Events.ITERATION_COMPLETED, self._stop_inside_epoch)
@@ -32,23 +35,23 @@ class StopOnInterrupt:
             engine.add_event_handler(Events.EXCEPTION_RAISED, self._restore_and_raise)
 
     def _install(self, engine: Engine) -> None:
-        self._asked = False
+        engine.state.interrupted = False
         self._previous = signal.getsignal(signal.SIGINT)
 
         def stop(number: int, frame: FrameType | None) -> None:
             logger.info("stopping after this iteration; Ctrl-C again stops at once. Go on later with --resume true.")
             signal.signal(signal.SIGINT, self._previous)
-            self._asked = True
+            engine.state.interrupted = True
 
         signal.signal(signal.SIGINT, stop)
 
     def _stop_inside_epoch(self, engine: Engine) -> None:
-        self._asked = bool(idist.all_reduce(int(self._asked), "MAX"))
-        if self._asked and engine.state.iteration % engine.state.epoch_length:
+        engine.state.interrupted = bool(idist.all_reduce(int(engine.state.interrupted), "MAX"))
+        if engine.state.interrupted and engine.state.iteration % engine.state.epoch_length:
             engine.terminate()
 
     def _stop_after_epoch(self, engine: Engine) -> None:
-        if self._asked:
+        if engine.state.interrupted:
             engine.terminate()
 
     def _restore(self, engine: Engine) -> None:

@@ -92,6 +92,8 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(tmp_path, stop_after):
     whole = Rig(tmp_path / "whole").run()
     first = Rig(tmp_path / "parts").run(stop_after)
     assert len(first.losses) == stop_after
+    assert first.trainer.state.interrupted
+    assert not whole.trainer.state.interrupted
     second = Rig(tmp_path / "parts", resume=True, seed=123).run()
     assert first.losses + second.losses == whole.losses
     expected = whole.network.state_dict()
