@@ -10,6 +10,7 @@ from torch import nn
 from monai_vqoasis.errors import InputError
 from monai_vqoasis.networks.masked_conv import MaskedConv2d
 from monai_vqoasis.networks.prior import CodePrior
+from monai_vqoasis.networks.recorded_settings import RecordsSettings
 
 __all__ = ["ChannelNorm", "CodeStem", "GatedActivation", "GatedBlock", "GatedPixelCNN"]
 
@@ -85,14 +86,14 @@ class GatedBlock(nn.Module):
         return features + self.layers(features)
 
 
-class GatedPixelCNN(CodePrior):
+class GatedPixelCNN(RecordsSettings, CodePrior):
     """Prior of gated masked convolutions that sees both halves of a brain, and knows where it is and in which slice.
 
     Rows are scanned from the middle outwards, above and below in turn: 15, 16, 14, 17 ... of 32. In these slices the
     midline of the brain is the middle row, so that the row scanned just before the second of a pair is its mirror
     image, and the one before that its own neighbour: what makes left and right agree lies within the smallest kernel.
     Dilated kernels (van den Oord et al. 2016, https://arxiv.org/abs/1609.03499, for one dimension) reach over the rest
-    of the grid.
+    of the grid; the weights record the dilations, see :class:`RecordsSettings`.
 
     Row, column and conditions are added as embeddings to what the first convolution makes of the codes. In training
     each condition is left out of a sample with probability ``condition_dropout`` (Ho and Salimans 2022,
@@ -129,6 +130,7 @@ class GatedPixelCNN(CodePrior):
         super().__init__(num_embeddings, conditions)
         self.shape = tuple(shape)
         self.condition_dropout = condition_dropout
+        self.dilations = tuple(dilations)
         self.stem = CodeStem(num_embeddings, embedding_dim, channels, kernel_size)
         self.row = nn.Embedding(shape[0], channels)
         self.column = nn.Embedding(shape[1], channels)
@@ -143,6 +145,9 @@ class GatedPixelCNN(CodePrior):
         self.head = nn.Sequential(
             ChannelNorm(channels), nn.Conv2d(channels, channels, 1), nn.GELU(), nn.Conv2d(channels, num_embeddings, 1)
         )
+
+    def recorded_settings(self) -> dict[str, tuple[int, ...]]:
+        return {"dilations": self.dilations}
 
     def scan_order(self, height: int, device: torch.device | str | None = None) -> torch.Tensor:
         """Rows from the middle outwards, above and below in turn."""

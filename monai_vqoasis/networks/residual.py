@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from monai_vqoasis.networks.recorded_settings import RecordsSettings
 from monai_vqoasis.networks.vector_quantizer import VectorQuantizer
 from monai_vqoasis.networks.vqvae import VectorQuantizedAutoencoder, crop_to_size, pad_to_stride
 
@@ -65,7 +66,7 @@ class _ClampToUnitRange(torch.autograd.Function):
         return gradient.masked_fill(further_out, 0.0)
 
 
-class ResidualVQVAE(VectorQuantizedAutoencoder):
+class ResidualVQVAE(RecordsSettings, VectorQuantizedAutoencoder):
     """Residual autoencoder of stride 8 that computes on grids of a quarter and an eighth of the image.
 
     Pixels are unshuffled (Shi et al. 2016, https://arxiv.org/abs/1609.05158) 4x4 into channels and back: no
@@ -75,7 +76,8 @@ class ResidualVQVAE(VectorQuantizedAutoencoder):
     With a ``field_of_view`` the codes are spent on the middle of the image alone, which is stretched to
     ``resampled_size`` and back (bicubic, antialiased): all brains of the release lie in the middle 144x176 of its
     256x256 pixels, and 32x32 codes over 152x184 are 2.3 times as many for the brain as over all. What lies outside is
-    not coded and comes back black; images of any size give the same grid.
+    not coded and comes back black; images of any size give the same grid. The weights record both sizes, see
+    :class:`RecordsSettings`.
 
     Args:
         in_channels: image channels.
@@ -135,6 +137,13 @@ class ResidualVQVAE(VectorQuantizedAutoencoder):
         self.field_of_view = None if field_of_view is None else tuple(field_of_view)
         self.resampled_size = tuple(resampled_size)
         self.unit_range = UnitRange()
+
+    def recorded_settings(self) -> dict[str, tuple[int, ...]]:
+        nothing = (0, 0)
+        return {
+            "field_of_view": self.field_of_view or nothing,
+            "resampled_size": self.resampled_size if self.field_of_view else nothing,
+        }
 
     def latent_shape(self, image_size: Sequence[int]) -> tuple[int, int]:
         return super().latent_shape(image_size if self.field_of_view is None else self.resampled_size)

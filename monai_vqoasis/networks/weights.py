@@ -14,6 +14,7 @@ from torch import nn
 from monai_vqoasis.errors import InputError
 from monai_vqoasis.files import check_file, replace_file
 from monai_vqoasis.networks.prior import CodePrior
+from monai_vqoasis.networks.recorded_settings import RECORDED_SETTINGS
 from monai_vqoasis.networks.vqvae import VectorQuantizedAutoencoder
 
 __all__ = ["load_prior", "load_tensors", "load_weights", "save_tensors"]
@@ -30,19 +31,22 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
 
     Raises:
         InputError: if there is no such file (random weights are never used in its place), it is no checkpoint, is one
-            of another architecture, or holds weights that are not finite.
+            of another architecture or of other settings, or holds weights that are not finite.
     """
     check_file(path, "no trained weights there; train them first, or name another file.")
     state = load_tensors(path)
     if isinstance(state, dict) and isinstance(state.get("model"), dict):
         state = state["model"]
-    expected = network.state_dict()
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise InputError(f"{path}: holds no state dict.")
-    differing = sorted(set(expected) ^ set(state)) or [
-        f"{name}: {tuple(state[name].shape)} in the file, {tuple(expected[name].shape)} in the network"
+    found, expected = (
+        {name: tuple(value.shape) for name, value in tensors.items() if name != RECORDED_SETTINGS}
+        for tensors in (state, network.state_dict())
+    )
+    differing = sorted(set(expected) ^ set(found)) or [
+        f"{name}: {found[name]} in the file, {expected[name]} in the network"
         for name in expected
-        if state[name].shape != expected[name].shape
+        if found[name] != expected[name]
     ]
     if differing:
         raise InputError(
@@ -51,7 +55,10 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
         )
     if broken := [name for name, value in state.items() if not value.isfinite().all()]:
         raise InputError(f"{path}: holds weights that are not finite (NaN or infinity), the first in {broken[0]}.")
-    network.load_state_dict(state)
+    try:
+        network.load_state_dict(state)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     return network.eval()
 
 

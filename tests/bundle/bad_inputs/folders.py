@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.bundle.bad_inputs.niftis import VOLUME, field, nifti
 from tests.bundle.bad_inputs.pictures import GREY, declaring, encoded, flipped, ramp
-from tests.bundle.bad_inputs.runs import SIZE, WHOLE_IMAGE, Case, Make, World, beside, with_setting
+from tests.bundle.bad_inputs.runs import SIZE, Case, Make, World, beside, whole_image, with_setting
 from tests.conftest import CONFIGS
 
 
@@ -131,7 +131,8 @@ def folders() -> Iterator[Case]:
         put("validate", "case_003_slice_90.nii.png", GREY)), ("slice_index", "90"))  # fmt: skip
 
     def large(world: World, folder: Path) -> dict[str, object]:
-        return {"roi_size": [64, 64], "vqvae_def": WHOLE_IMAGE}
+        description, weights = whole_image(world, folder)
+        return {"roi_size": [64, 64], "vqvae_def": description, "vqvae_path": weights}
 
     yield Case("train_prior: a crop larger than the slices", "train_prior", large, ("roi_size", "[2, 3]"))
     for section in ("nowhere", "", "Test"):

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from monai_vqoasis.networks import ResidualVQVAE
-from tests.bundle.bad_inputs.runs import SIZE, SMALL, WHOLE_IMAGE, Case, Check, World
+from tests.bundle.bad_inputs.runs import SIZE, SMALL, Case, Check, World, whole_image
 
 
 def ramp(top: int = 255, shape: tuple[int, ...] = SIZE) -> np.ndarray:
@@ -145,7 +145,8 @@ def pictures() -> Iterator[Case]:
 
     def large(world: World, folder: Path) -> dict[str, object]:
         (folder / "big.png").write_bytes(encoded(big))
-        return {"dataset_dir": folder / "big.png", "network_def": WHOLE_IMAGE}
+        description, weights = whole_image(world, folder)
+        return {"dataset_dir": folder / "big.png", "network_def": description, "model_path": weights}
 
     yield Case("score: a grid that the pair is not for", "score", large, ("calibration_path", "[90, 70]"))
     for verb, view in (("score", "anomaly"), ("score", "heatmap")):

@@ -21,7 +21,6 @@ SMALL_PRIOR = {
     "num_embeddings": 16, "shape": [4, 4], "channels": 8, "hidden_channels": 4, "dilations": [1],
     "conditions": {"slice_index": 3, "cdr": 5},
 }  # fmt: skip
-WHOLE_IMAGE = {"_target_": "monai_vqoasis.networks.ResidualVQVAE", **SMALL, "field_of_view": None}
 VQVAE_DEF = {"_target_": "monai_vqoasis.networks.ResidualVQVAE", **SMALL}
 PRIOR_DEF = {"_target_": "monai_vqoasis.networks.GatedPixelCNN", **SMALL_PRIOR}
 PAIR = {"network_def": VQVAE_DEF, "prior_def": PRIOR_DEF}
@@ -52,6 +51,16 @@ def make_world(root: Path) -> World:
     torch.save(vqvae.state_dict(), root / "models" / "model.pt")
     torch.save(prior.state_dict(), root / "models" / "model_prior.pt")
     return World(root / "slices", root / "models")
+
+
+def whole_image(world: World, folder: Path) -> tuple[dict[str, object], Path]:
+    """Stage 1 of the world as one that codes whole images: its description, and a file of its weights."""
+    description = {**VQVAE_DEF, "field_of_view": None}
+    network = ResidualVQVAE(**{**SMALL, "field_of_view": None})
+    trained = torch.load(world.models / "model.pt", weights_only=True)
+    network.load_state_dict({**trained, "_extra_state": network.get_extra_state()})
+    torch.save(network.state_dict(), folder / "whole.pt")
+    return description, folder / "whole.pt"
 
 
 # a verb's configs, and the settings that a user would give

@@ -70,7 +70,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "a list": lambda whole: saved([torch.zeros(2)]),
     "numbers": lambda whole: saved({"weight": 3}),
     "another size": changed(twice_as_large),
-    "one tensor less": changed(lambda state: state.pop(next(iter(state)))),
+    "one tensor less": changed(lambda state: state.popitem()),
     "one tensor more": changed(lambda state: state.update(extra=torch.zeros(1))),
     "NaN in it": changed(not_a_number),
     "a picture": lambda whole: GREY,
@@ -153,6 +153,11 @@ def strangers() -> Iterator[Case]:
     yield Case("reconstruct: weights of the original", "reconstruct", original, architecture)
     pixelcnn = with_file("prior_path", lambda world: PixelCNN(16, 8, 4, 1).state_dict())
     yield Case("generate: weights of another kind of prior", "generate", pixelcnn, architecture)
+    whole = with_file("model_path", lambda world: ResidualVQVAE(**{**SMALL, "field_of_view": None}).state_dict())
+    for verb in ("reconstruct", "generate", "evaluate", "calibrate", "export"):
+        yield Case(f"{verb}: weights of another field of view", verb, whole, ("other.pt", "field_of_view None"))
+    dilated = with_file("prior_path", lambda world: GatedPixelCNN(**{**SMALL_PRIOR, "dilations": [2]}).state_dict())
+    yield Case("generate: a prior of other dilations", "generate", dilated, ("other.pt", "dilations [2]"))
     for verb in ("generate", "evaluate", "calibrate", "export"):
         make = with_file("model_path", model)
         yield Case(f"{verb}: a prior of another codebook", verb, make, ("the prior was trained on another codebook",))
