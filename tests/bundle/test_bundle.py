@@ -17,6 +17,7 @@ import torch
 from monai.bundle import ConfigParser, load
 from PIL import Image
 
+from monai_vqoasis.errors import InputError
 from monai_vqoasis.networks import ResidualVQVAE
 from tests.conftest import CONFIGS, write_slices
 
@@ -317,8 +318,9 @@ def test_weights_load_by_name_into_the_configs_network(trained, tmp_path):
     (tmp_path / "vqoasis").mkdir()
     (tmp_path / "vqoasis" / "configs").symlink_to(CONFIGS)
     (tmp_path / "vqoasis" / "models").symlink_to(where["ckpt_dir"])
-    network = load("vqoasis", bundle_dir=tmp_path, source="github", device="cpu", net_override=SMALL).eval()
-    assert network.field_of_view == (152, 184)
-    network.field_of_view = None
+    where_from = {"name": "vqoasis", "bundle_dir": tmp_path, "source": "github", "device": "cpu"}
+    with pytest.raises(InputError, match=r"trained with field_of_view None, this ResidualVQVAE has \[152, 184\]"):
+        load(**where_from, net_override=SMALL)
+    network = load(**where_from, net_override={**SMALL, "field_of_view": "$None"}).eval()
     image = torch.rand(1, 1, 40, 48)
     assert torch.equal(network(image), load_network(where)(image))
