@@ -30,7 +30,8 @@ class RecordsSettings(nn.Module):
 
     def get_extra_state(self) -> torch.Tensor:
         """The values of all recorded settings, int64."""
-        return torch.tensor([value for values in self.recorded_settings().values() for value in values])
+        values = [value for values in self.recorded_settings().values() for value in values]
+        return torch.tensor(values, dtype=torch.int64)
 
     def set_extra_state(self, state: torch.Tensor) -> None:
         """Hold what weights record against this network's settings.
