@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from trainings import CONFIGS, SHIPPED_VQVAE, Entries, curve, parse_arguments, quality, run_entries
 
 from monai_vqoasis.evaluation import book_usage, code_histograms, code_slices, load_slices
-from monai_vqoasis.networks import load_weights
+from monai_vqoasis.networks import VectorQuantizedAutoencoder, load_weights
 
 EQUAL_BITS = {"num_embeddings": 256, "embedding_dim": 64}
 UNSHIFTED = {"max_shift": 0}  # which gives better numbers on slices that lie as the training slices do
@@ -101,13 +101,18 @@ PEERS = list(ENTRIES)[: list(ENTRIES).index("wide")]
 COLUMNS = ("psnr", "ssim", "psnr_brain", "kid", "codes_used", "perplexity", "perplexity_brain", "gmac", "seconds")
 
 
-def measure(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str, object]:
-    """The best weights of an entry on the validation section."""
+def untrained(name: str) -> VectorQuantizedAutoencoder:
+    """The network of an entry, with random weights."""
     configs, settings = ENTRIES[name]
     parser = ConfigParser()
     parser.read_config([str(CONFIGS / config) for config in configs])
     parser.update(settings)
-    vqvae = load_weights(parser.get_parsed_content("network_def"), folder / "model.pt")
+    return parser.get_parsed_content("network_def")
+
+
+def measure(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str, object]:
+    """The best weights of an entry on the validation section."""
+    vqvae = load_weights(untrained(name), folder / "model.pt")
     slices = load_slices(arguments.dataset_dir or CONFIGS.parent / "data" / "demo_cohort", "validate")
     reconstructions, codes = code_slices(vqvae, slices)
     used = book_usage(code_histograms(codes, slices, vqvae))

@@ -10,12 +10,11 @@ import sys
 
 import pytest
 import torch
-from monai.bundle import ConfigParser
 from monai.networks import nets
 
 from monai_vqoasis.evaluation import SliceSet, code_slices
 from monai_vqoasis.losses import VQVAELoss
-from tests.conftest import CONFIGS, REPOSITORY
+from tests.conftest import REPOSITORY
 
 ENTRIES = (
     "ours", "original", "original_corrected_book", "vector_quantize_pytorch", "monai_tuned", "monai_defaults", "wide",
@@ -32,13 +31,9 @@ def benchmarks(monkeypatch):
 def test_codes_of_every_entry_hold_its_reconstructions(name):
     if name == "vector_quantize_pytorch":
         pytest.importorskip("vector_quantize_pytorch")
-    from reconstruction import ENTRIES
+    from reconstruction import untrained
 
-    configs, settings = ENTRIES[name]
-    parser = ConfigParser()
-    parser.read_config([str(CONFIGS / config) for config in configs])
-    parser.update(settings)
-    vqvae = parser.get_parsed_content("network_def")
+    vqvae = untrained(name)
     slices = SliceSet(torch.randint(256, (1, 1, 256, 256), dtype=torch.uint8), ["case"], [0])
     vqvae(slices.images(), full_output=True)  # initialises books from data
     reconstructions, codes = code_slices(vqvae, slices)
