@@ -50,7 +50,7 @@ demo: $(READY)
 		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)/generate --num_samples 16
 	@echo "==> 7/7 evaluate on the test section"
 	@$(BUNDLE_RUN) --config_file $(CONFIGS)/evaluate.json --dataset_dir $(DEMO_DATA) --ckpt_dir $(DEMO)/models \
-		--output_dir $(DEMO)/evaluate --num_samples 64 --codec_slices 24 --samples_per_position 2
+		--output_dir $(DEMO)/evaluate --num_samples 64 --codec_slices 8 --samples_per_position 2
 	@echo "==> done. Look at:"
 	@echo "    $(DEMO)/shipped/                         what the shipped weights make"
 	@echo "    $(DEMO)/reconstruct/reconstructions.png  slices, reconstructions, four times the difference"

@@ -15,7 +15,7 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 from monai_vqoasis.evaluation import SliceSet, slice_fidelity
-from monai_vqoasis.metrics import EfficientNetLiteFeatures, extract_features, kernel_distance
+from monai_vqoasis.metrics import EfficientNetLiteFeatures, estimate_mean, extract_features, kernel_distance
 
 CONFIGS = Path(__file__).resolve().parents[1] / "bundle" / "configs"
 SHIPPED_VQVAE = json.loads((CONFIGS / "train.json").read_text())["network_def"]
@@ -93,7 +93,7 @@ def quality(slices: SliceSet, reconstructions: SliceSet) -> dict[str, float]:
     columns, _ = slice_fidelity(slices, reconstructions)
     features = [extract_features(one.pixels, EfficientNetLiteFeatures()) for one in (reconstructions, slices)]
     return {
-        **{metric: float(columns[metric].mean()) for metric in ("psnr", "ssim", "psnr_brain")},
+        **{metric: estimate_mean(columns[metric], slices.cases).value for metric in ("psnr", "ssim", "psnr_brain")},
         "kid": kernel_distance(*features).mean,
     }
 

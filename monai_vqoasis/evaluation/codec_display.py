@@ -108,10 +108,10 @@ def _verdict(rival: Rival, ours: Scores, cases: Sequence[str]) -> str:
         "" if reached == len(rival.reached) else f" on the {reached} of {len(rival.reached)} slices that get so small"
     )
     if people < FEWEST_PEOPLE:
-        return f"too few slices get that small to say ({reached} of {len(rival.reached)})"
+        return f"too few people to say ({people}){share}"
     groups: dict[str, list[str]] = {}
     for measure, lead in rival.lead(ours, cases).items():
-        where = "undecided" if lead is None or lead.low <= 0 <= lead.high else "ahead" if lead.low > 0 else "behind"
+        where = "undecided" if lead is None else "ahead" if lead.low > 0 else "behind" if lead.high < 0 else "undecided"
         groups.setdefault(where, []).append(MEASURES[measure].replace(" (dB)", ""))
     clauses = [
         f"{where} in {'every measure' if len(names) == len(MEASURES) else _list(names)}"

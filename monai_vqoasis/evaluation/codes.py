@@ -16,7 +16,7 @@ from monai_vqoasis.visualize import picture_grid, to_rows
 
 __all__ = ["CodeHistograms", "CodesSection", "book_usage", "brain_positions", "code_histograms", "decode_book"]
 
-CONTEXT = 9  # codes along one side of the constant grid that a code is decoded in
+CONTEXT = 10  # codes along one side of the constant grid that a code is decoded in
 
 
 class CodesSection:
@@ -108,8 +108,8 @@ def decode_book(vqvae: VectorQuantizedAutoencoder) -> torch.Tensor:
     In the decoder's own pixels, before a field of view is brought back to its size.
     """
     device = next(vqvae.buffers()).device
-    grids = torch.arange(vqvae.num_embeddings, device=device).view(-1, 1, 1).expand(-1, CONTEXT + 1, CONTEXT + 1)
-    side, start = 2 * vqvae.stride, (CONTEXT - 1) // 2 * vqvae.stride
+    grids = torch.arange(vqvae.num_embeddings, device=device).view(-1, 1, 1).expand(-1, CONTEXT, CONTEXT)
+    side, start = 2 * vqvae.stride, (CONTEXT // 2 - 1) * vqvae.stride
     images = torch.cat([vqvae.decoder(vqvae.quantizer.decode(part)) for part in grids.split(32)])
     return images[..., start : start + side, start : start + side].clamp(0, 1).cpu()
 

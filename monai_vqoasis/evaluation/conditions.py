@@ -10,7 +10,7 @@ import torch
 from monai_vqoasis.data import CDR_RATINGS
 from monai_vqoasis.engines import SliceGenerator
 from monai_vqoasis.evaluation.section import Picture, Section, Table
-from monai_vqoasis.evaluation.slices import SliceSet, draw_slices
+from monai_vqoasis.evaluation.slices import SliceSet, draw_slices, warn_of_training_people
 from monai_vqoasis.inferers import WavefrontSampler
 from monai_vqoasis.metrics.anatomy import ventricle_fraction
 from monai_vqoasis.metrics.neighbours import nearest_neighbours
@@ -71,7 +71,7 @@ class ConditionsSection:
             )
         positions = [i for i in sorted(set(self.training_slices.slice_indices)) if 0 <= i < known["slice_index"]]
         parts = [self._positions(positions)]
-        warnings = []
+        warnings = warn_of_training_people(self.slices, self.training_slices)
         people = {rating: {c for c in self.training_slices.cases if self.cdr.get(c) == rating} for rating in range(5)}
         people = {rating: cases for rating, cases in people.items() if len(cases) >= FEWEST_PEOPLE}
         if "cdr" in known and people:

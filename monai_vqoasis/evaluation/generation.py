@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 from monai_vqoasis.brain import brain_mask
 from monai_vqoasis.errors import InputError
-from monai_vqoasis.evaluation.memorisation import measure_memorisation
+from monai_vqoasis.evaluation.memorisation import MIRRORED_AXIS, measure_memorisation
 from monai_vqoasis.evaluation.section import Picture, Section, Table
-from monai_vqoasis.evaluation.slices import SliceSet
+from monai_vqoasis.evaluation.slices import SliceSet, warn_of_training_people
 from monai_vqoasis.metrics.anatomy import ANATOMY, wasserstein
 from monai_vqoasis.metrics.features import extract_features, extractor_name
 from monai_vqoasis.metrics.generation import frechet_distance, kernel_distance, pair_ms_ssim
@@ -92,6 +92,9 @@ class GenerationSection:
             name: extract_features(one.pixels, self.extractor, self.device, desc=f"features: {LABELS[name]}")
             for name, one in self.sets.items()
         }
+        features["mirrored"] = extract_features(
+            training.pixels.flip(MIRRORED_AXIS), self.extractor, self.device, desc="features: mirrored training slices"
+        )
         generator = torch.Generator().manual_seed(self.seed)
         floor = torch.randperm(len(training), generator=generator)[: len(samples)]
         distances, distance_table = self._distances(features, floor)
@@ -134,7 +137,7 @@ class GenerationSection:
 
     def _warnings(self, num_features: int) -> list[str]:
         number, reference = len(self.sets["samples"]), len(self.sets["slices"])
-        warnings = []
+        warnings = warn_of_training_people(self.sets["slices"], self.sets["training"])
         if number < FEW_SAMPLES:
             warnings.append(f"{number} samples only: fewer than {FEW_SAMPLES} give rough distances.")
         if min(number, reference) < num_features:
@@ -148,12 +151,12 @@ class GenerationSection:
         self, features: Mapping[str, torch.Tensor], floor: torch.Tensor
     ) -> tuple[dict[str, dict[str, float]], Table]:
         reference = features["slices"]
+        compared = {"samples": features["samples"], "training": features["training"][floor]}
+        if "reconstructions" in features:
+            compared["reconstructions"] = features["reconstructions"]
+        subset = min(KID_SUBSET, len(reference), *map(len, compared.values()))
         metrics, rows = {}, []
-        for name in ("samples", "training", "reconstructions"):
-            if name not in features:
-                continue
-            chosen = features[name][floor] if name == "training" else features[name]
-            subset = min(KID_SUBSET, len(chosen), len(reference))
+        for name, chosen in compared.items():
             kid = kernel_distance(chosen, reference, subset, seed=self.seed)
             fid = frechet_distance(chosen, reference)
             metrics[name] = {"fid": fid, "kid": kid.mean, "kid_std": kid.std, "num_slices": len(chosen)}

@@ -45,7 +45,7 @@ class RateSection:
         latent_shape: Sequence[int],
         bits_per_slice: torch.Tensor | None = None,
         codecs: Sequence[str] = tuple(CODECS),
-        max_slices: int | None = 90,
+        max_slices: int | None = 36,
     ) -> None:
         check_belongs(reconstructions, slices)
         if bits_per_slice is not None:

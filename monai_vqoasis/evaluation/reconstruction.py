@@ -64,7 +64,10 @@ class ReconstructionSection:
         )
 
     def _pictures(self, psnr: torch.Tensor) -> list[Picture]:
-        order = psnr.nan_to_num(posinf=1e3, nan=1e3).argsort(descending=True)
+        order = psnr.argsort(descending=True)
+        order = order[~psnr[order].isnan()]
+        if not len(order):
+            return []
         count = min(self.num_shown, len(order))
         middle = (len(order) - count) // 2
         groups = {
@@ -86,7 +89,7 @@ class ReconstructionSection:
 def slice_fidelity(
     slices: SliceSet, reconstructions: SliceSet, batch_size: int = 16
 ) -> tuple[Mapping[str, torch.Tensor], list[str]]:
-    """Each metric of :data:`FIDELITY` and its ``_brain`` twin, one value a slice, and warnings about those left out."""
+    """Each metric of :data:`FIDELITY` and its ``_brain`` twin, one value a slice, and warnings about what is left out."""
     warnings: list[str] = []
     functions = dict(FIDELITY)
     try:
@@ -103,4 +106,12 @@ def slice_fidelity(
         for name, function in functions.items():
             columns[name].append(function(reconstruction, image))
             columns[f"{name}_brain"].append(function(reconstruction, image, mask))
-    return {name: torch.cat(values) for name, values in columns.items()}, warnings
+    joined = {name: torch.cat(values) for name, values in columns.items()}
+    missing = {name: int((~values.isfinite()).sum()) for name, values in joined.items()}
+    if any(missing.values()):
+        which = ", ".join(f"{name} {number}" for name, number in missing.items() if number)
+        warnings.append(
+            f"Means leave out slices that have no value, of {len(slices)}: {which}. Without brain there is none inside "
+            "it (MS-SSIM needs a large one), and a perfect copy's PSNR is infinite."
+        )
+    return joined, warnings

@@ -30,6 +30,7 @@ __all__ = [
     "load_reconstructions",
     "load_slices",
     "to_bytes",
+    "warn_of_training_people",
 ]
 
 
@@ -92,6 +93,17 @@ def check_belongs(reconstructions: SliceSet, slices: SliceSet) -> None:
             f"{len(reconstructions)} reconstructions of {tuple(reconstructions.pixels.shape[2:])} pixels do not "
             f"belong to {len(slices)} slices of {tuple(slices.pixels.shape[2:])}."
         )
+
+
+def warn_of_training_people(slices: SliceSet, training_slices: SliceSet) -> list[str]:
+    """A warning if training has seen some of the people of ``slices``; else none."""
+    seen = set(slices.cases) & set(training_slices.cases)
+    if not seen:
+        return []
+    return [
+        f"{len(seen)} of {len(set(slices.cases))} people are training people too: as real slices that training never "
+        "saw, they tell nothing. Evaluate another section."
+    ]
 
 
 def evenly_spread(count: int, most: int | None) -> list[int]:

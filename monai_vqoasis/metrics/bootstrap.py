@@ -12,7 +12,7 @@ __all__ = ["Estimate", "estimate_mean"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval, or without one (NaN) where there is a single person."""
+    """A number with its 95 % interval, or without one (NaN) where a single person has a finite value."""
 
     value: float
     low: float
@@ -38,18 +38,18 @@ def estimate_mean(
         seed: of the draws: the same data give the same interval.
     """
     values = torch.as_tensor(values, dtype=torch.float64)
-    people, person = _index(cases)
     finite = values.isfinite()
     if not finite.any():
         return Estimate(float(values.mean()), float("nan"), float("nan"))
-    total = torch.zeros(people, dtype=torch.float64).index_add_(0, person[finite], values[finite])
-    count = torch.zeros(people, dtype=torch.float64).index_add_(0, person[finite], torch.ones_like(values[finite]))
-    mean = float(total.sum() / count.sum())
+    values, people, person = values[finite], *_index([cases[i] for i in finite.nonzero()[:, 0].tolist()])
+    total = torch.zeros(people, dtype=torch.float64).index_add_(0, person, values)
+    count = person.bincount(minlength=people)
+    mean = float(values.mean())
     if people < 2:
         return Estimate(mean, float("nan"), float("nan"))
     drawn = torch.randint(people, (resamples, people), generator=torch.Generator().manual_seed(seed))
     means = total[drawn].sum(1) / count[drawn].sum(1)
-    low, high = means[means.isfinite()].quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return Estimate(mean, low, high)
 
 

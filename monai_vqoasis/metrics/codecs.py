@@ -89,8 +89,9 @@ def encode_decode(pixels: np.ndarray, codec: str, quality: int) -> Coded:
 
     Each codec is asked for its smallest file: JPEG (libjpeg) with optimised Huffman tables, sequential or progressive,
     whichever is smaller; WebP (libwebp) with its slowest search, method 6; JPEG 2000 (OpenJPEG) as bare codestream
-    without the JP2 container, 9/7 wavelet; AVIF (libavif) without chroma, at the default speed 6. The whole file
-    counts, headers included, since it cannot be read without them; :func:`header_bytes` says how much they are.
+    without the JP2 container, 9/7 wavelet; AVIF (libavif) without chroma, at speed 2: at a thousand bytes its default 6
+    cost 0.6 dB, and 0, three times as slow, gained nothing clear. The whole file counts, headers included, since it
+    cannot be read without them; :func:`header_bytes` says how much they are.
 
     Args:
         pixels: uint8, H W.
@@ -194,7 +195,7 @@ def _options(codec: str, quality: int) -> list[dict[str, object]]:
     if codec == "webp":
         return [{"format": "WEBP", "quality": quality, "method": 6}]
     if codec == "avif":
-        return [{"format": "AVIF", "quality": quality, "subsampling": "4:0:0", "speed": 6, "max_threads": 1}]
+        return [{"format": "AVIF", "quality": quality, "subsampling": "4:0:0", "speed": 2, "max_threads": 1}]
     rate = 2.0 ** (len(QUALITIES[codec]) // RATES_PER_OCTAVE - quality / RATES_PER_OCTAVE)
     settings = {"format": "JPEG2000", "no_jp2": True, "irreversible": True, "quality_mode": "rates"}
     # A comment of one letter in place of OpenJPEG's own, which names its version.

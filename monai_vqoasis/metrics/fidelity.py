@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from ignite.metrics import Metric
 from monai.handlers import IgniteMetricHandler
 from monai.metrics.regression import RegressionMetric, compute_ssim_and_cs
+from monai.metrics.utils import do_metric_reduction
 from monai.utils.enums import CommonKeys as Keys
+from monai.utils.enums import MetricReduction
 
 from monai_vqoasis.brain import brain_mask
 from monai_vqoasis.errors import InputError
@@ -97,6 +99,9 @@ FIDELITY: Mapping[str, Callable[..., torch.Tensor]] = {"mse": mse, "psnr": psnr,
 class FidelityMetric(RegressionMetric):
     """One of :data:`FIDELITY` as MONAI metric: buffered slice by slice and gathered over processes.
 
+    Reduced over finite values alone, as :func:`estimate_mean` does: one slice without brain or one perfect copy, whose
+    PSNR is infinite, do not decide over all.
+
     Args:
         name: "mse", "psnr", "ssim" or "ms_ssim".
         brain: count only the pixels inside :func:`brain_mask` of the image.
@@ -107,6 +112,16 @@ class FidelityMetric(RegressionMetric):
         super().__init__(**kwargs)
         self.function = FIDELITY[name]
         self.brain = brain
+
+    def aggregate(
+        self, reduction: MetricReduction | str | None = None
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        reduction = reduction or self.reduction
+        values = self.get_buffer()
+        if reduction != MetricReduction.NONE and values.isfinite().any():
+            values = values.masked_fill(values.isinf(), torch.nan)
+        reduced, counts = do_metric_reduction(values, reduction)
+        return (reduced, counts) if self.get_not_nans else reduced
 
     def _compute_metric(self, y_pred: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return self.function(y_pred, y, brain_mask(y) if self.brain else None).unsqueeze(1)

@@ -68,11 +68,22 @@ def test_distances_are_to_the_real_slices_and_the_floor_has_as_many_slices_as_sa
     assert measure(sets).metrics == section.metrics
 
 
-def test_a_planted_copy_is_found_counted_and_shown_first(sets, section):
+def test_all_rows_of_kid_are_of_one_subset_size_which_the_caption_names(sets):
+    sets["samples"] = SliceSet(*(part[:5] for part in vars(sets["samples"]).values()))
+    section = measure(sets)
+    reference = extract_features(sets["slices"].pixels, extractor)
+    features = extract_features(sets["reconstructions"].pixels, extractor)
+    found = section.metrics["distance"]["reconstructions"]
+    assert (found["kid"], found["kid_std"]) == kernel_distance(features, reference, 5)
+    assert "100 subsets of 5" in section.tables[0].caption
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_planted_copy_is_found_counted_and_shown_first(sets, section, mirrored):
     before = section.metrics["memorisation"]
     assert before["pixels"]["copies"] == 0
     copied, training = sets["samples"].pixels.clone(), sets["training_slices"]
-    copied[4] = training.pixels[7]
+    copied[4] = training.pixels[7].flip(1) if mirrored else training.pixels[7]
     sets["samples"] = SliceSet(copied, sets["samples"].cases, sets["samples"].slice_indices)
     section = measure(sets)
     after = section.metrics["memorisation"]
@@ -84,17 +95,19 @@ def test_a_planted_copy_is_found_counted_and_shown_first(sets, section):
     assert after["pixels"]["share_nearer_than_slices_percentile_1"] == pytest.approx(
         before["pixels"]["share_nearer_than_slices_percentile_1"] + 1 / 9
     )
-    assert any("1 samples are a training slice" in warning for warning in section.warnings)
+    assert any("1 samples are a training slice or its mirror" in warning for warning in section.warnings)
     nearest = next(picture for picture in section.pictures if "nearest pairs in pixels" in picture.caption)
-    assert "samples above, training slices below: seed_002 and train_003 slice 1 (0)" in nearest.caption
+    which = "train_003 slice 1, mirrored (0)" if mirrored else "train_003 slice 1 (0)"
+    assert f"samples above, training slices below: seed_002 and {which}" in nearest.caption
     height, width = SIZE
-    assert np.array_equal(nearest.content[:height, :width], training.pixels[7, 0].numpy())
-    assert np.array_equal(nearest.content[-height:, :width], training.pixels[7, 0].numpy())
+    assert np.array_equal(nearest.content[:height, :width], copied[4, 0].numpy())
+    assert np.array_equal(nearest.content[-height:, :width], copied[4, 0].numpy())
 
 
 def test_pixel_distances_are_root_mean_squares_of_values_in_0_to_1(sets, section):
     found = section.metrics["memorisation"]["pixels"]
-    images, training = sets["slices"].images().flatten(1), sets["training_slices"].images().flatten(1)
+    known = sets["training_slices"].images()
+    images, training = sets["slices"].images().flatten(1), torch.cat([known, known.flip(2)]).flatten(1)
     nearest = (images[:, None] - training).square().mean(2).sqrt().amin(1)
     assert found["slices_percentile_50"] == pytest.approx(float(nearest.quantile(0.5)), rel=1e-4)
 
@@ -140,6 +153,12 @@ def test_everything_is_shown_with_its_warnings(sets, section):
     section = measure(sets)
     assert "reconstructions" not in section.metrics["distance"]
     assert any("3 real slices for 4 features" in warning for warning in section.warnings)
+
+
+def test_slices_of_training_people_are_warned_of(sets, section):
+    assert not any("training people" in warning for warning in section.warnings)
+    sets["slices"] = SliceSet(sets["slices"].pixels, ["train_000", *sets["slices"].cases[1:]], [0] * 8)
+    assert any("1 of 5 people are training people too" in warning for warning in measure(sets).warnings)
 
 
 def test_small_slices_go_without_ms_ssim_and_say_so(sets):

@@ -105,9 +105,11 @@ def test_the_paragraph_says_what_the_numbers_say():
     assert "JPEG: ahead in PSNR and SSIM" in text
     assert "WebP: behind in PSNR and SSIM" in text
     assert "AVIF: no slice gets that small" in text
-    assert "JPEG 2000: too few slices get that small to say (3 of 6)" in text
+    assert "JPEG 2000: too few people to say (3) on the 3 of 6 slices that get so small" in text
     even = budget_text("raw", torch.full((6,), 1024), ours, [rival("jpeg", 0)], cases)
     assert "JPEG: undecided in PSNR and SSIM" in even
+    few = budget_text("raw", torch.full((6,), 1024), ours, [rival("jpeg", -5)], [f"case_{n // 2}" for n in range(6)])
+    assert "JPEG: too few people to say (3)." in few
 
 
 def test_an_interval_over_reached_slices_is_over_their_people_only():

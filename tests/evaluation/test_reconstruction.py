@@ -45,6 +45,18 @@ def test_best_and_worst_are_what_is_shown():
     assert (worst.content[:height] == originals.pixels[-1, 0].numpy()).all()
 
 
+def test_slices_without_brain_are_left_out_and_told():
+    originals = slices()
+    originals.pixels[4:] = 0  # one person's
+    back = worse(originals, 3)
+    back.pixels[4:] = originals.pixels[4:]
+    section = ReconstructionSection(originals, back)()
+    assert section.metrics["psnr_brain"] == estimate_mean(section.per_slice["psnr_brain"][:4], originals.cases[:4])
+    assert any("of 6: " in warning and "psnr_brain 3" in warning for warning in section.warnings)
+    assert not any("nan" in picture.caption for picture in section.pictures)
+    assert not any("leave out" in warning for warning in ReconstructionSection(slices(), worse(slices(), 3))().warnings)
+
+
 def test_small_slices_go_without_ms_ssim_and_say_so():
     originals = slices(2, (170, 184))
     section = ReconstructionSection(originals, originals)()

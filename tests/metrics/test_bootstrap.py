@@ -37,6 +37,12 @@ def test_the_same_data_give_the_same_interval_and_what_is_not_finite_is_left_out
     assert estimate_mean(spoiled, [*cases, "case_0", "case_3"]) == estimate_mean(values, cases)
 
 
+def test_people_without_a_finite_value_are_nobody():
+    assert estimate_mean([1.0, 3.0, 5.0, math.nan], ["a", "b", "b", "c"]) == estimate_mean([1.0, 3.0, 5.0], "abb")
+    alone = estimate_mean([1.0, 3.0, math.nan], ["a", "a", "b"])
+    assert alone.value == 2 and math.isnan(alone.low) and math.isnan(alone.high)
+
+
 def test_one_person_has_no_interval():
     estimate = estimate_mean([1.0, 3.0], ["a", "a"])
     assert estimate.value == 2

@@ -78,8 +78,7 @@ def test_a_curve_is_every_slice_at_every_quality():
 @pytest.mark.parametrize("codec", AVAILABLE)
 def test_a_header_is_smaller_than_the_smallest_file_of_a_picture(codec):
     picture = blobs(size=256)[0, 0].numpy()
-    middle = QUALITIES[codec][len(QUALITIES[codec]) // 2]
-    assert 20 < header_bytes(codec) < encode_decode(picture, codec, middle).num_bytes
+    assert 20 < header_bytes(codec) < encode_decode(picture, codec, QUALITIES[codec][0]).num_bytes
 
 
 def test_a_missing_codec_is_a_sentence(monkeypatch):

@@ -149,3 +149,15 @@ def test_the_metric_keeps_one_value_a_slice_and_leaves_out_slices_without_brain(
     mean = FidelityMetric("psnr", brain=True)
     mean(prediction, image)
     torch.testing.assert_close(mean.aggregate(), values[:1, 0])
+
+
+def test_one_perfect_copy_does_not_make_the_mean_infinite():
+    prediction, image = noisy_pair((32, 32))
+    prediction[1] = image[1]
+    metric = FidelityMetric("psnr")
+    metric(prediction, image)
+    torch.testing.assert_close(metric.aggregate(), psnr(prediction, image)[:1])
+    assert metric.aggregate("none")[1] == torch.inf
+    metric.reset()
+    metric(image, image)
+    assert metric.aggregate() == torch.inf
