@@ -62,7 +62,10 @@ class Planted:
 
 
 def score(maps: torch.Tensor, planted: Planted, which: np.ndarray) -> dict[str, dict[str, float]]:
-    """Mean over people of AUROC, average precision and Dice on the slices that ``which`` (bool, N) picks."""
+    """Mean over people of AUROC, average precision and Dice on the slices that ``which`` (bool, N) picks.
+
+    Dice is NaN where they are of one person alone, whom no others give a threshold.
+    """
     people = sorted({case for case, yes in zip(planted.cases, which, strict=True) if yes})
     pixels = {}
     for person in people:
@@ -82,6 +85,9 @@ def score(maps: torch.Tensor, planted: Planted, which: np.ndarray) -> dict[str, 
         truth, values = joined[person]
         columns["auroc"].append(roc_auc_score(truth, values))
         columns["average_precision"].append(average_precision_score(truth, values))
+        if len(people) < 2:
+            columns["dice"].append(np.nan)
+            continue
         others = everyone - counts[person]
         threshold = candidates[np.argmax(2 * others[:, 0] / others[:, 1])]
         slices = (_counts(t, v > threshold) for t, v in zip(*pixels[person], strict=True))

@@ -12,7 +12,7 @@ __all__ = ["KINDS", "RADII", "Lesion", "plant_lesion"]
 KINDS = ("dark", "bright", "ring", "ventricles_enlarged", "ventricles_displaced")
 RADII = (3, 6, 12)  # pixels, about 1 mm each
 EDGE = 1.0  # pixels over which a lesion fades
-CONTRAST = 0.15  # at least, between a lesion and what it replaces
+CONTRAST = 0.15  # at least, between a dark or bright lesion and what it replaces
 VISIBLE = 0.1  # grey value by which a pixel must change to count as displaced
 TRIES = 200
 
@@ -22,7 +22,7 @@ class Lesion(NamedTuple):
 
     Attributes:
         image: float32, H W in [0, 1].
-        mask: bool, H W: pixels of the lesion; those that changed visibly, for displaced ventricles.
+        mask: bool, H W: pixels of the lesion; those that changed visibly, for ventricles.
     """
 
     image: np.ndarray
@@ -33,9 +33,9 @@ def plant_lesion(image: np.ndarray, kind: str, radius: float, random: np.random.
     """Plant one lesion.
 
     Blobs are ellipses with an uneven, smooth edge and a quarter of the texture that they cover: dark ones as fluid,
-    bright ones as fat or blood, rings bright around a dark core. They lie in the brain where they stand out by at
-    least 0.15. Ventricles are enlarged by half of ``radius`` on each side, or displaced by it, in a
-    smooth warp.
+    bright ones as fat or blood, rings bright around a dark core. They lie in the brain, dark and bright ones where they
+    differ by at least 0.15 from what they replace, before up to 0.3 of that shines through. Ventricles are enlarged by
+    half of ``radius`` on each side, or displaced by it, in a smooth warp.
 
     Args:
         image: a healthy slice, float, H W in [0, 1], black outside of the brain.

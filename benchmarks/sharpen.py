@@ -26,11 +26,11 @@ from monai.bundle import ConfigParser
 from monai.losses import PatchAdversarialLoss
 from monai.networks.nets import PatchDiscriminator
 from tqdm import tqdm
-from trainings import CONFIGS, keep, quality, show, wanting
+from trainings import CONFIGS, claim, keep, quality, show, wanting
 
 from monai_vqoasis.configuration import keep_freed_memory
 from monai_vqoasis.data import EpochSampler, OASISSliceDataset
-from monai_vqoasis.errors import InputError, NonFiniteLossError
+from monai_vqoasis.errors import NonFiniteLossError
 from monai_vqoasis.evaluation import CodedSlices, SliceSet, code_slices, evenly_spread, load_slices
 from monai_vqoasis.inferers import encode_variants
 from monai_vqoasis.networks import VectorQuantizedAutoencoder, load_tensors, load_weights, save_tensors
@@ -137,9 +137,6 @@ def sharpen(
         slices: what is measured.
         before: these through the shipped decoder.
         arguments: of the command line.
-
-    Raises:
-        InputError: if the folder's checkpoint was made with other settings.
     """
     torch.manual_seed(arguments.seed)
     vqvae = shipped(arguments)
@@ -147,12 +144,9 @@ def sharpen(
     steps_an_epoch = -(-len(dataset) // arguments.batch_size)
     sharpener = Sharpener(vqvae, weight, arguments.epochs * steps_an_epoch, arguments)
     sampler = EpochSampler(dataset, arguments.seed)
-    settings = {name: value for name, value in vars(arguments).items() if isinstance(value, int | float)}
     path, history = folder / "checkpoint.pt", []
     if path.is_file():
         checkpoint = load_tensors(path)
-        if checkpoint["settings"] != settings:
-            raise InputError(f"{path}: was made with {checkpoint['settings']}; name another --output_dir.")
         history = checkpoint["history"]
         for name, part in sharpener.parts.items():
             part.load_state_dict(checkpoint[name])
@@ -174,7 +168,7 @@ def sharpen(
         after = code_slices(vqvae, slices, device=arguments.device)
         history.append({**quality(slices, after.reconstructions), **totals, "seconds": seconds})
         state = {name: part.state_dict() for name, part in sharpener.parts.items()}
-        save_tensors({**state, "history": history, "settings": settings}, path)
+        save_tensors({**state, "history": history}, path)
         print(f"{folder.name}, epoch {epoch + 1}: " + ", ".join(f"{k} {v:.4g}" for k, v in history[-1].items()))
     after = code_slices(vqvae, slices, device=arguments.device)
     assert torch.equal(after.codes, before.codes), "the codes changed"
@@ -223,13 +217,14 @@ def main() -> None:
     before = code_slices(shipped(arguments), slices, device=arguments.device)
     (arguments.output_dir / "before").mkdir(parents=True, exist_ok=True)
     keep({**quality(slices, before.reconstructions), "seconds": 0.0}, arguments.output_dir / "before", arguments)
-    wanted = {name: weight for name, weight in weights.items() if wanting(arguments.output_dir / name, arguments)}
+    for name in weights:
+        claim(arguments.output_dir / name, arguments)
+    wanted = {name: weight for name, weight in weights.items() if wanting(arguments.output_dir / name)}
     if wanted:
         dataset = configured("train::dataset", arguments)
         codes = encode_variants(shipped(arguments), dataset, arguments.epochs, arguments.device)
     for name, weight in wanted.items():
         folder = arguments.output_dir / name
-        folder.mkdir(exist_ok=True)
         keep(sharpen(weight, folder, dataset, codes, slices, before, arguments), folder, arguments)
         show(["before", *weights], COLUMNS, arguments)
     show(["before", *weights], COLUMNS, arguments)

@@ -14,10 +14,12 @@ from pathlib import Path
 import torch
 from monai.bundle import ConfigWorkflow
 
+from monai_vqoasis.errors import InputError
 from monai_vqoasis.evaluation import SliceSet, slice_fidelity
 from monai_vqoasis.metrics import EfficientNetLiteFeatures, estimate_mean, extract_features, kernel_distance
 
 CONFIGS = Path(__file__).resolve().parents[1] / "bundle" / "configs"
+NOT_OF_A_TRAINING = ("entries", "weight", "output_dir", "device")
 SHIPPED_VQVAE = json.loads((CONFIGS / "train.json").read_text())["network_def"]
 
 
@@ -47,10 +49,15 @@ def run_entries(
     measure: Callable[[str, Path, argparse.Namespace], dict[str, object]],
     arguments: argparse.Namespace,
 ) -> None:
-    """Train and measure the entries asked for that have no result yet, and show all results after each."""
+    """Train and measure the entries asked for that have no result yet, and show all results after each.
+
+    Raises:
+        InputError: if an entry's folder holds a training of other data or settings.
+    """
     for name in arguments.entries:
         folder = arguments.output_dir / name
-        if wanting(folder, arguments):
+        claim(folder, arguments)
+        if wanting(folder):
             train(*entries[name], folder, arguments)
             keep(measure(name, folder, arguments), folder, arguments)
         show(entries, columns, arguments)
@@ -98,10 +105,25 @@ def quality(slices: SliceSet, reconstructions: SliceSet) -> dict[str, float]:
     }
 
 
-def wanting(folder: Path, arguments: argparse.Namespace) -> bool:
-    """Whether a folder has no result of this many epochs."""
-    result = folder / "result.json"
-    return not result.is_file() or json.loads(result.read_text())["max_epochs"] != arguments.epochs
+def claim(folder: Path, arguments: argparse.Namespace) -> None:
+    """Make a folder that of a training with these arguments.
+
+    Raises:
+        InputError: if it is that of another.
+    """
+    given = {name: value for name, value in vars(arguments).items() if name not in NOT_OF_A_TRAINING}
+    given["dataset_dir"] = str(arguments.dataset_dir.resolve()) if arguments.dataset_dir else None
+    path = folder / "arguments.json"
+    if path.is_file() and (before := json.loads(path.read_text())) != given:
+        differing = ", ".join(name for name in given if given[name] != before.get(name))
+        raise InputError(f"{path}: is of a training with another {differing}; name another --output_dir.")
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(given, indent=4) + "\n")
+
+
+def wanting(folder: Path) -> bool:
+    """Whether a folder has no result."""
+    return not (folder / "result.json").is_file()
 
 
 def curve(folder: Path, metric: str) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import pytest
 import torch
 from monai.networks import nets
 
+from monai_vqoasis.errors import InputError
 from monai_vqoasis.evaluation import SliceSet, code_slices
 from monai_vqoasis.losses import VQVAELoss
 from tests.conftest import REPOSITORY
@@ -89,3 +91,30 @@ def test_a_stopped_benchmark_has_no_result(dataset_dir, tmp_path):
     assert result.stderr.splitlines()[-1] == "stopped."
     assert (tmp_path / "original" / "checkpoint.pt").is_file()
     assert not (tmp_path / "original" / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    "other", [{"epochs": 3}, {"seed": 1}, {"amp": True}, {"settings": {"learning_rate": 1.0}}, {"dataset_dir": "other"}]
+)
+def test_a_result_is_not_taken_for_that_of_another_training(other, tmp_path, monkeypatch):
+    import trainings
+
+    trained = []
+    monkeypatch.setattr(trainings, "train", lambda configs, settings, folder, arguments: trained.append(folder.name))
+    given = {"dataset_dir": "data", "epochs": 2, "seed": 0, "amp": False, "settings": {}, "output_dir": "results"}
+
+    def run(**arguments):
+        arguments = argparse.Namespace(**{**given, **arguments}, entries=["original"])
+        arguments.dataset_dir, arguments.output_dir = (
+            tmp_path / path for path in (arguments.dataset_dir, arguments.output_dir)
+        )
+        trainings.run_entries({"original": ([], {})}, ["psnr"], lambda *_: {"psnr": float(len(trained))}, arguments)
+
+    run()
+    run()
+    assert len(trained) == 1
+    (name,) = other
+    with pytest.raises(InputError, match=f"original/arguments.json: is of a training with another {name}; name"):
+        run(**other)
+    run(**other, output_dir="others")
+    assert len(trained) == 2

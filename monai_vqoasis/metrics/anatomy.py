@@ -53,7 +53,7 @@ def left_right_symmetry(image: torch.Tensor, mask: torch.Tensor | None = None) -
         mask: as for :func:`brain_area`.
 
     Returns:
-        B, -1 to 1; NaN for a slice without brain or contrast.
+        B, -1 to 1; NaN for a slice without brain.
     """
     image, mask = _checked(image, mask)
     image, mask = _cropped(image[:, 0], mask[:, 0])
