@@ -89,7 +89,7 @@ class ReconstructionSection:
 def slice_fidelity(
     slices: SliceSet, reconstructions: SliceSet, batch_size: int = 16
 ) -> tuple[Mapping[str, torch.Tensor], list[str]]:
-    """Each metric of :data:`FIDELITY` and its ``_brain`` twin, one value a slice, and warnings about what is left out."""
+    """Each of :data:`FIDELITY` and its ``_brain`` twin, one value a slice, and warnings about what means leave out."""
     warnings: list[str] = []
     functions = dict(FIDELITY)
     try:
