@@ -157,13 +157,18 @@ def check_setting_types() -> None:
     A key that several configs of the bundle have may be of the kind of any of them; expressions are not looked into.
 
     Raises:
-        InputError: naming the key, what it must be, and what was given.
+        InputError: naming the key, what it must be, and what was given; also for a training that never validates.
     """
     parser = _calling(ConfigParser)
     config = {} if parser is None else parser.get()
     for key, defaults in _bundle_defaults(bundle_root()).items():
         if key in config and key not in READ_BY_MONAI and not is_expression(config[key]):
             check_setting(key, config[key], defaults)
+    interval, epochs = (config.get(key) for key in ("val_interval", "max_epochs"))
+    if isinstance(interval, int) and isinstance(epochs, int) and interval > epochs:
+        raise InputError(
+            f"val_interval must be at most max_epochs, {epochs}, got {interval}: what is never validated is not kept."
+        )
 
 
 def check_definitions() -> None:
@@ -221,11 +226,11 @@ def keep_freed_memory() -> None:
         mallopt(m_trim_threshold, 2**31 - 1)
 
 
-def report(**paths: str) -> None:
-    """Last step of every config: say where the results are (of several processes the first does)."""
+def report(**paths: str | os.PathLike[str] | None) -> None:
+    """Last step of every config: say where the results are (of several processes the first does); None for nowhere."""
     if idist.get_rank() == 0:
         for name, path in paths.items():
-            print(f"{name}: {Path(path).resolve()}")
+            print(f"{name}: {'none' if path is None else Path(path).resolve()}")
 
 
 def _calling(kind: type) -> Any:

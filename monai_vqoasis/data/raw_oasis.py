@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from monai_vqoasis.data.cases import read_table
 from monai_vqoasis.data.images import natural_key
-from monai_vqoasis.errors import InputError
+from monai_vqoasis.errors import FULL, InputError
 
 __all__ = ["Problem", "RawFolder", "RawVolume", "extract_volumes", "find_raw_volumes", "read_people"]
 
@@ -178,6 +178,8 @@ def _extract(archive: str, volumes: list[RawVolume], folder: Path, problems: lis
                 if not waiting:
                     return
     except DAMAGED as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise  # it is the copy that cannot be written
         reason = f"cannot be read from the archive ({error})"
     problems += [Problem(f"{archive}: {v.image}", reason, f"case_{v.number:03d}") for v in waiting]
 

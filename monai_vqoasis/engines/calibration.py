@@ -16,7 +16,7 @@ from monai_vqoasis.brain import brain_mask
 from monai_vqoasis.data import cdr_index
 from monai_vqoasis.errors import InputError
 from monai_vqoasis.inferers import ANOMALY_METHODS, AnomalyCalibration, AnomalyInferer, PositionStatistics
-from monai_vqoasis.inferers.calibration import HEALTHY_FRACTIONS
+from monai_vqoasis.inferers.calibration import HEALTHY_FRACTIONS, PositionEstimate
 from monai_vqoasis.networks import CodePrior, VectorQuantizedAutoencoder, save_tensors
 from monai_vqoasis.networks.vector_quantizer import codebook_fingerprint
 
@@ -53,7 +53,7 @@ class AnomalyCalibrator:
         inferer_kwargs: of :class:`AnomalyInferer`, as they will be when it is used.
 
     Raises:
-        InputError: for slices of fewer than two people, or a prior of another VQ-VAE.
+        InputError: for slices of fewer than two people, or at distant positions only, or a prior of another VQ-VAE.
     """
 
     def __init__(
@@ -123,19 +123,23 @@ class AnomalyCalibrator:
         number = ANOMALY_METHODS.index(method)
         inside = []
         for left_out in dict.fromkeys(cases):
-            self._fill(calibration, number, statistics.estimate(without=left_out))
-            mine = torch.tensor([case == left_out for case in cases])
+            others = statistics.estimate(without=left_out)
+            self._fill(calibration, number, others)
+            mine = torch.tensor([case == left_out for case in cases]) & others.known[slice_index]
             where = [v.to(self.device) for v in (raw[mine], slice_index[mine])]
             inside.append(calibration.z_map(method, *where, self.vqvae).cpu()[brain[mine]])
         self._fill(calibration, number, statistics.estimate())
         ordered = torch.cat(inside).sort().values
+        if not len(ordered):
+            raise InputError(
+                "a calibration compares healthy people at the same slice positions, or nearby ones: no two of these "
+                "have any."
+            )
         upper = [ordered[int((1 - fraction) * (len(ordered) - 1))] for fraction in HEALTHY_FRACTIONS]
         calibration.thresholds[number] = torch.stack(upper)
 
-    def _fill(
-        self, calibration: AnomalyCalibration, number: int, statistics: tuple[torch.Tensor, torch.Tensor]
-    ) -> None:
-        calibration.mean[number], calibration.std[number] = (values.to(self.device) for values in statistics)
+    def _fill(self, calibration: AnomalyCalibration, number: int, statistics: PositionEstimate) -> None:
+        calibration.mean[number], calibration.std[number] = (v.to(self.device) for v in statistics[:2])
 
     def _batches(self, desc: str) -> Iterator[tuple[torch.Tensor, list[str], torch.Tensor]]:
         loader = DataLoader(self.dataset, batch_size=self.batch_size)

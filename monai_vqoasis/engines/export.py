@@ -214,19 +214,22 @@ class OnnxExporter:
             slices += len(image)
             ties += self.count_ties(image, codes, files["encoder"](image=image))
             conditions = self.conditions(len(image))
-            for what, ours, theirs in (
-                ("images", decoder(codes), files["decoder"](codes=codes)),
-                ("logits", self.prior(codes, **conditions), files["prior"](codes=codes, **conditions)),
+            for name, what, ours, theirs, limit in (
+                ("decoder", "images", decoder(codes), files["decoder"](codes=codes), self.image_tolerance),
+                (
+                    "prior",
+                    "logits",
+                    self.prior(codes, **conditions),
+                    files["prior"](codes=codes, **conditions),
+                    self.logit_tolerance,
+                ),
             ):
-                farthest[what] = max(farthest[what], (ours - theirs).abs().max().item())
+                difference = (ours - theirs).abs().max().item()
+                if not difference <= limit:  # NaN is not
+                    raise ExportError(f"{name}.onnx: its {what} differ by {difference:.1e}; nothing was written.")
+                farthest[what] = max(farthest[what], difference)
         if not slices:
             raise InputError("there is no slice to compare the exported networks on.")
-        for name, what, limit in (
-            ("decoder", "images", self.image_tolerance),
-            ("prior", "logits", self.logit_tolerance),
-        ):
-            if not farthest[what] <= limit:
-                raise ExportError(f"{name}.onnx: its {what} differ by {farthest[what]:.1e}; nothing was written.")
         total = slices * self.latent_shape[0] * self.latent_shape[1]
         equal = f"{total - ties:,} of {total:,} codes of {slices} slices are those of PyTorch"
         logger.info(f"encoder.onnx: {equal}" + (f", {ties} are the other of two as near" if ties else ""))

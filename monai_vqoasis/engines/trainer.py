@@ -35,6 +35,8 @@ class StageTrainer(SupervisedTrainer):
     Under ``torch.distributed``, with the network in ``DistributedDataParallel``, processes take the step that one would
     take on the joined batch, uneven or not; the loss is that of the joined batch in all of them.
 
+    ``state.best_path`` is where a ``TrainingCheckpoint`` has kept the best network, None as long as there is none.
+
     Args:
         max_grad_norm: largest total gradient norm; None does not clip.
         kwargs: arguments of ``SupervisedTrainer``; ``amp`` is float16 with a scaled loss on CUDA and bfloat16 on a
@@ -47,6 +49,7 @@ class StageTrainer(SupervisedTrainer):
         handlers = kwargs.pop("train_handlers", None)
         super().__init__(**kwargs)
         self.max_grad_norm = max_grad_norm
+        self.state.best_path = None
         # bfloat16 has the range of float32: nothing to scale
         self.scaler = torch.amp.GradScaler(
             self.state.device.type, enabled=self.amp and self.state.device.type == "cuda"
@@ -64,7 +67,7 @@ class StageTrainer(SupervisedTrainer):
 
     def run(self) -> None:
         """Train to ``max_epochs``, from where a loaded state left off."""
-        if self.state.epoch >= self.state.max_epochs and self._position() == 0:
+        if self.state.epoch >= self.state.max_epochs:
             logger.info(
                 f"nothing to do: already trained for {self.state.epoch} of {self.state.max_epochs} epochs; "
                 "raise --max_epochs to train on."

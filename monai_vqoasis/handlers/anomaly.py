@@ -24,7 +24,8 @@ __all__ = ["AnomalyReport"]
 class AnomalyReport:
     """Writes the score of every slice, and slices over their heat maps over their labels.
 
-    Files: ``anomaly_scores.csv`` with the columns file, slice (of a volume; empty for a picture), anomaly_score (see
+    Files: ``anomaly_scores.csv`` with the columns file, slice (of a volume: axial, 0 the lowest in the head, however
+    the file stores them; empty for a picture), anomaly_score (see
     :func:`monai_vqoasis.transforms.anomaly_score`) and anomalous_share of the brain; ``anomalies.png`` with the most
     abnormal slice of files spread evenly over all.
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import ignite.distributed as idist
+import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 from ignite.handlers.checkpoint import BaseSaveHandler
@@ -53,13 +54,16 @@ class TrainingCheckpoint:
     after each epoch, and when the run is stopped by Ctrl-C or early stopping; not after an error, so that a non-finite
     loss leaves the last good state. Both hold tensors, numbers and strings only.
 
+    ``engine.state.best_path`` is the best file, or None as long as this training, resumed ones included, has kept none.
+
     Attach it after all other handlers: what they write of an epoch is then there before its state is, and a run that
     was killed at any moment goes on as if it had not been.
 
     Args:
         evaluator: computes the metric at validation.
         state: what the last file holds besides the trainer: at least ``{"model": network, "optimizer": ...}``; each
-            has ``state_dict`` and ``load_state_dict``.
+            has ``state_dict`` and ``load_state_dict``. An optimizer resumes with its moments, but with the learning
+            rate and other settings that it has now.
         best_path: file of the best network, ``state["model"]``.
         last_path: file of the last state.
         key_metric: name of the evaluator's metric that decides.
@@ -85,16 +89,17 @@ class TrainingCheckpoint:
     ) -> None:
         self.evaluator = evaluator
         self.state = dict(state)
+        self.best_path = Path(best_path)
         self.last_path = Path(last_path)
         self.resume = resume
         self.log = {} if summary_writer is None else {"summary_writer": summary_writer}
         sign = -1 if lower_is_better else 1
         self.best = Checkpoint(
             {"model": self.state["model"]},
-            AtomicSaver(Path(best_path)),
+            AtomicSaver(self.best_path),
             score_function=lambda engine: sign * engine.state.metrics[key_metric],
             score_name=key_metric,
-            filename_pattern=Path(best_path).name,
+            filename_pattern=self.best_path.name,
         )
 
     def attach(self, engine: Engine) -> None:
@@ -108,11 +113,16 @@ class TrainingCheckpoint:
             score_function=lambda engine: engine.state.iteration,
             greater_or_equal=True,
         )
+        self._tell(engine)
         self.evaluator.add_event_handler(Events.COMPLETED, self.best)
+        self.evaluator.add_event_handler(Events.COMPLETED, lambda _: self._tell(engine))
         if not self.resume:
             engine.add_event_handler(Events.STARTED, last)
         engine.add_event_handler(Events.EPOCH_COMPLETED, last)
         engine.add_event_handler(Events.TERMINATE, last)
+
+    def _tell(self, engine: Engine) -> None:
+        engine.state.best_path = self.best_path if self.best.last_checkpoint else None
 
     def _load(self, state: Mapping[str, object]) -> None:
         check_file(self.last_path, "no checkpoint to resume from; run once without --resume.")
@@ -125,6 +135,10 @@ class TrainingCheckpoint:
         # the log may be new: TensorBoard installed since
         state = {**state, **{name: part for name, part in self.log.items() if name in found}}
         try:
+            for name, part in state.items():
+                if isinstance(part, torch.optim.Optimizer):
+                    for saved, own in zip(checkpoint[name]["param_groups"], part.param_groups, strict=True):
+                        saved.update((key, value) for key, value in own.items() if key != "params")
             Checkpoint.load_objects(state, checkpoint)
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self.last_path}: cannot resume from it: {' '.join(str(error).split())}") from error

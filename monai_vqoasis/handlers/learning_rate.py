@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from ignite.engine import Engine, Events
 from monai.handlers import LrScheduleHandler
 
@@ -26,4 +28,8 @@ class IterationLrSchedule(LrScheduleHandler):
         super().attach(engine)
 
     def _start(self, engine: Engine) -> None:
-        self.lr_scheduler.last_epoch = engine.state.iteration
+        if engine.state.iteration:
+            self.lr_scheduler.last_epoch = engine.state.iteration - 1
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # PyTorch misses the steps of before
+                self.lr_scheduler.step()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,7 +30,8 @@ class AnomalyCalibration(nn.Module):
     """Turns the raw maps of :class:`AnomalyInferer` into z-scores: how many standard deviations a value lies above
     those of healthy slices at the same position, so that one threshold means the same everywhere.
 
-    Made by :func:`calibrate_anomaly`, saved as the state dict. It belongs to the codebook that it was made with.
+    Made by :class:`monai_vqoasis.engines.AnomalyCalibrator`, saved as the state dict. It belongs to the codebook that
+    it was made with.
 
     Args:
         num_slices: slice positions S.
@@ -138,6 +140,20 @@ def load_calibration(path: str | os.PathLike[str]) -> AnomalyCalibration:
     return calibration.eval()
 
 
+class PositionEstimate(NamedTuple):
+    """What :class:`PositionStatistics` tells.
+
+    Attributes:
+        mean: S h w.
+        std: S h w.
+        known: bool, S: positions at or near which there was a slice.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+    known: torch.Tensor
+
+
 class PositionStatistics:
     """Mean and standard deviation of values at each slice position and code, each person's kept apart.
 
@@ -155,8 +171,8 @@ class PositionStatistics:
         sums = self.sums.setdefault(case, torch.zeros(self.shape, dtype=torch.float64))
         sums[:, slice_index] += torch.stack([torch.ones_like(values), values, squares.clamp_min(0)]).double()
 
-    def estimate(self, without: str | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and standard deviation, S h w each, smoothed over neighbours, of all people but one."""
+    def estimate(self, without: str | None = None) -> PositionEstimate:
+        """Of all people but one, smoothed over neighbours."""
         total = sum((sums for case, sums in self.sums.items() if case != without), torch.zeros(self.shape).double())
         # along each axis for itself: the grid is small
         smooth = GaussianFilter(3, (SMOOTHING[0], SMOOTHING[1], SMOOTHING[1])).double()
@@ -164,4 +180,5 @@ class PositionStatistics:
         mean = values / number.clamp_min(1e-6)
         variance = (squares / number.clamp_min(1e-6) - mean.square()).clamp_min(0)
         typical = variance[variance > 0].median() if (variance > 0).any() else variance.new_tensor(1.0)
-        return mean.float(), (variance + FLOOR * typical).sqrt().float()
+        known = (number > 1e-6).flatten(1).all(1)
+        return PositionEstimate(mean.float(), (variance + FLOOR * typical).sqrt().float(), known)

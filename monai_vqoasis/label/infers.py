@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -52,6 +53,7 @@ class ViewTask(BundleInferTask):
         super().__init__(str(bundle.root), dict(conf), type=kind, add_post_restore=False)
         self.view = view
         self.description = description
+        self._one_at_a_time = threading.Lock()
         self.labels = self.labels if label else {}
         # other weights would not fit prior and calibration
         for option in ("model_filename", "view"):
@@ -59,6 +61,10 @@ class ViewTask(BundleInferTask):
         if view == "reconstruction":
             for option in ("method", "threshold"):
                 self._config.pop(option, None)
+
+    def __call__(self, request: dict[str, object], callbacks: Mapping[object, object] | None = None) -> tuple:
+        with self._one_at_a_time:  # the bundle's config is parsed anew for each request, which all threads share
+            return super().__call__(request, callbacks)
 
     def pre_transforms(self, data: dict[str, object]) -> object:
         data.update({**self.displayable_configs, **data, "view": self.view})

@@ -24,7 +24,8 @@ SCORE, SLICES, WORST, ERROR, MADE_WITH = (
 class AnomalyScoring(ScoringMethod):
     """Notes in the datastore what the infer task ``anomaly`` says of each image, with its default options.
 
-    An image's notes are ``anomaly_score`` (of its most abnormal slice), ``slice_scores``, ``worst_slice``, or
+    An image's notes are ``anomaly_score`` (of its most abnormal slice), ``slice_scores`` and ``worst_slice``
+    (axial slices, the lowest in the head first, however the file stores them), or
     ``anomaly_error`` where it cannot be read. They are made again when the file or the weights are others.
 
     Args:

@@ -34,8 +34,9 @@ class LoadSlice(Transform):
     divided by the range of the file's type (255, 65535), never by the image's own extremes, so that the same tissue
     has the same value everywhere. A colour file is accepted where its channels agree (a grey picture saved as colour).
 
-    The result is a ``MetaTensor``, 1 H W or 1 H W D, whose metadata hold ``filename_or_obj``, ``intensity_max`` (the
-    file's value that became 1) and the affine, so that :class:`SaveSlice` can write an image of the same kind.
+    The result is a ``MetaTensor``, 1 H W of a picture or a 2D NIfTI image, 1 H W D of a volume, of one slice too. Its
+    metadata hold ``filename_or_obj``, ``intensity_max`` (the file's value that became 1) and the affine, so that
+    :class:`SaveSlice` can write an image of the same kind.
 
     Args:
         intensity_max: the value that becomes 1, for files without a natural range (NIfTI other than unsigned 8 or
@@ -101,8 +102,6 @@ class LoadSlice(Transform):
             raise InputError(f"{path}: holds values that are not finite (NaN or infinity).")
         while array.ndim > 3 and array.shape[-1] == 1:
             array = array[..., 0]
-        if array.ndim == 3 and array.shape[-1] == 1:
-            array = array[..., 0]
         if array.ndim not in (2, 3):
             raise InputError(f"{path}: expected a 2D or 3D NIfTI image, got shape {volume.shape}.")
         if self.intensity_max is not None:
@@ -122,7 +121,7 @@ class ToViewerAxes(Transform):
     """An image with the axes that MONAI Label's writer takes: no channel, x first.
 
     - a volume 1 H W D becomes H W D;
-    - a slice 1 H W of a NIfTI file becomes H W 1, a volume of one slice, since only a volume has a place in space;
+    - a 2D NIfTI image 1 H W becomes H W 1, a volume of one slice, since only a volume has a place in space;
     - a picture 1 H W, whose rows run along y, becomes W H.
     """
 
@@ -184,13 +183,15 @@ class SaveSlice(Transform):
             content = _nifti_bytes(array, source, None if self.label else image.meta["intensity_max"])
             replace_file(path, gzip.compress(content, 1, mtime=0) if path.name.lower().endswith(".gz") else content)
             return path
+        dtype = np.uint8
         if not self.label:
             with Image.open(source) as picture:
-                white = 65535 if GREY_MODES.get(picture.mode) == 65535 else 255
-            array = np.rint(array.clip(0, 1).astype(np.float64) * white)
-        deep = not self.label and white == 65535
+                own = GREY_MODES.get(picture.mode, 255)
+            dtype = np.uint16 if own == 65535 else np.uint8
+            white = 255 if own == 1 else image.meta["intensity_max"]  # black and white becomes grey
+            array = np.rint(array.clip(0, 1).astype(np.float64) * white).clip(0, np.iinfo(dtype).max)
         buffer = io.BytesIO()
-        picture = Image.fromarray(array.astype(np.uint16 if deep else np.uint8))
+        picture = Image.fromarray(array.astype(dtype))
         picture.save(buffer, format="BMP" if path.suffix.lower() == ".bmp" else "PNG")
         replace_file(path, buffer.getbuffer())
         return path

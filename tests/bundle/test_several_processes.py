@@ -48,7 +48,7 @@ def work(rank: int, root: Path, processes: int) -> None:
 
 
 def run(name: str, processes: int, root: Path, **settings: object) -> None:
-    files = [f"{name}.json"] + [f"multi_gpu_{name}.json"] * (processes > 1)
+    files = [f"{name}.json"] + [f"multi_gpu_{name.split('_')[0]}.json"] * (processes > 1)
     if name != "evaluate":
         settings["batch_size"] = 8 // processes  # of 15 slices: 8 and 7
     settings = {key: str(value) if isinstance(value, Path) else value for key, value in settings.items()}

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from monai_vqoasis.engines import OnnxExporter, OnnxNetwork
+from monai_vqoasis.engines.export import DecoderGraph
 from monai_vqoasis.errors import ExportError, InputError
 from monai_vqoasis.inferers import AncestralSampler, draw_codes
 from monai_vqoasis.inferers.sampling import position_uniforms
@@ -89,6 +90,14 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(tmp_path):
     strict = {"image_tolerance": -1.0}
     with pytest.raises(ExportError, match=r"decoder.onnx: its images differ by"):
         OnnxExporter(vqvae, prior, tmp_path / "out", torch.rand(1, 1, 24, 32), (24, 32), **strict).run()
+    exporter = OnnxExporter(vqvae, prior, tmp_path / "out", torch.rand(1, 1, 24, 32), (24, 32))
+    files = {
+        "encoder": vqvae.encode,
+        "decoder": DecoderGraph(vqvae, (24, 32)),
+        "prior": lambda codes, **told: prior(codes, **told) * torch.nan,
+    }
+    with pytest.raises(ExportError, match=r"prior.onnx: its logits differ by nan"):
+        exporter.compare(files)
     with pytest.raises(InputError, match="another codebook"):
         OnnxExporter(VQVAE(**SMALL), prior, tmp_path / "out", [], (24, 32))
     assert not (tmp_path / "out").exists()

@@ -31,10 +31,10 @@ RANDOM = {"network": {"decay": 0.5, "revival_threshold": 0.5}}
 class Rig:
     """Stage 1 on a few random slices, with all that a config puts around it."""
 
-    def __init__(self, folder, max_epochs=4, resume=False, seed=0, batch_size=4, **kwargs):
+    def __init__(self, folder, max_epochs=4, resume=False, seed=0, batch_size=4, weight_decay=0.0, **kwargs):
         torch.manual_seed(seed)
         self.network = VQVAE(**{**SMALL, **kwargs.pop("network", {})})
-        self.optimizer = torch.optim.Adam(self.network.parameters(), 1e-2)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), 1e-2, weight_decay=weight_decay)
         schedule = WarmupCosineSchedule(self.optimizer, warmup_steps=2, t_total=3 * max_epochs + 3)
         slices = OASISSliceDataset(data=SLICES, transform=RandFlipd("image", 0.5, 0), progress=False)
         loader = DataLoader(
@@ -132,6 +132,42 @@ def test_the_loss_scale_goes_on_where_it_stood(tmp_path, monkeypatch):
     second = Rig(tmp_path / "parts", resume=True).run()
     assert second.trainer.scaler.state_dict() == whole.trainer.scaler.state_dict()
     assert whole.trainer.scaler.get_scale() == 16.0
+
+
+def test_a_best_network_is_named_once_there_is_one(tmp_path):
+    rig = Rig(tmp_path).run(stop_after=2)  # before the first validation
+    assert rig.trainer.state.best_path is None and not (tmp_path / "model.pt").exists()
+    rig = Rig(tmp_path, resume=True).run(stop_after=2)
+    assert rig.trainer.state.best_path == tmp_path / "model.pt"
+    rig = Rig(tmp_path, resume=True)
+    assert rig.trainer.state.best_path == tmp_path / "model.pt"
+
+
+@pytest.mark.parametrize("max_epochs", [1, 2])
+def test_what_is_done_is_not_done_again(tmp_path, caplog, max_epochs):
+    Rig(tmp_path, max_epochs=4).run(stop_after=7)  # in the third epoch
+    files = {name: (tmp_path / name).read_bytes() for name in ("model.pt", "checkpoint.pt", "metrics.csv")}
+    with caplog.at_level("INFO", logger="monai_vqoasis"):
+        again = Rig(tmp_path, max_epochs=max_epochs, resume=True).run()
+    assert not again.losses
+    assert "already trained for 2 of" in caplog.text
+    assert all((tmp_path / name).read_bytes() == content for name, content in files.items())
+
+
+def test_a_resumed_run_has_the_settings_that_it_is_given(tmp_path):
+    Rig(tmp_path, max_epochs=2).run()
+    rig = Rig(tmp_path, max_epochs=4, resume=True)
+    other = Rig(tmp_path, max_epochs=4, resume=True, weight_decay=0.5)
+    assert [group["weight_decay"] for group in other.optimizer.param_groups] == [0.5]
+    assert other.optimizer.state  # its moments
+    fresh = WarmupCosineSchedule(torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], 1e-2), 2, 3 * 4 + 3)
+    expected = [1e-2 * fresh.lr_lambda(step) for step in range(6, 12)]
+    rates = []
+    rig.trainer.add_event_handler(
+        Events.ITERATION_STARTED, lambda engine: rates.append(rig.optimizer.param_groups[0]["lr"])
+    )
+    rig.run()
+    assert rates == pytest.approx(expected)
 
 
 def test_training_on_after_the_end_needs_more_epochs(tmp_path, caplog):

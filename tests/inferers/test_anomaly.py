@@ -112,7 +112,7 @@ def test_the_threshold_is_what_that_share_of_left_out_people_exceeds(vqvae, heal
         for item in healthy:
             raw = inferer.raw(item["image"].unsqueeze(0), vqvae, torch.tensor([item["slice_index"]]))
             statistics.add(item["case"], item["slice_index"], *(vqvae.pool(v)[0, 0] for v in (raw, raw.square())))
-        mean, std = statistics.estimate(without=left_out)
+        mean, std, _ = statistics.estimate(without=left_out)
         for item in (item for item in healthy if item["case"] == left_out):
             image = item["image"].unsqueeze(0)
             raw = inferer.raw(image, vqvae, torch.tensor([item["slice_index"]]))
@@ -125,12 +125,25 @@ def test_the_threshold_is_what_that_share_of_left_out_people_exceeds(vqvae, heal
     assert calibration.threshold("residual", 0.05) < between < calibration.threshold("residual", 0.02)
 
 
+def test_people_whom_no_others_are_near_set_no_threshold(vqvae, healthy, tmp_path):
+    apart = [{**item, "slice_index": item["slice_index"] + 20} for item in healthy if item["case"] == "case_000"]
+    assert apart
+    calibration = AnomalyCalibrator(vqvae, [i for i in healthy if i["case"] != "case_000"], tmp_path / "a.pt").run()
+    others = [item for item in healthy if item["case"] != "case_000"]
+    with_one_apart = AnomalyCalibrator(vqvae, others + apart, tmp_path / "b.pt").run()
+    assert with_one_apart.threshold("residual") == pytest.approx(calibration.threshold("residual"), rel=1e-3)
+    two = [next(item for item in healthy if item["case"] != "case_000"), apart[0]]
+    with pytest.raises(InputError, match="no two of these have any"):
+        AnomalyCalibrator(vqvae, two, tmp_path / "c.pt").run()
+    assert not (tmp_path / "c.pt").exists()
+
+
 def test_statistics_are_those_of_each_position():
     values = torch.rand(50, 4, 4, dtype=torch.float64) + torch.arange(4)
     statistics = PositionStatistics(1, (4, 4))
     for number, one in enumerate(values):
         statistics.add(f"case_{number:03d}", 0, one, one.square())
-    mean, std = statistics.estimate()
+    mean, std, _ = statistics.estimate()
     assert (mean.diff(dim=2) > 0).all()
     assert mean.mean() == pytest.approx(values.mean().item(), abs=0.3)
     assert (std > 0).all()
@@ -140,7 +153,7 @@ def test_statistics_are_those_of_each_position():
     statistics = PositionStatistics(1, (4, 4))
     for number, one in enumerate(values):
         statistics.add(f"case_{number:03d}", 0, one, one.square())
-    _, std = statistics.estimate()
+    _, std, _ = statistics.estimate()
     assert (std[..., 3] > 1.5 * std[..., 0]).all()
 
 

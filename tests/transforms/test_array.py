@@ -29,6 +29,21 @@ def test_a_png_that_is_not_square_makes_the_round_trip(tmp_path, dtype, name):
     assert np.array_equal(np.asarray(Image.open(written)), pixels)
 
 
+@pytest.mark.parametrize(("dtype", "intensity_max"), [(np.uint16, 4095), (np.uint8, 200), (np.uint8, 1000)])
+def test_a_white_that_is_named_is_white_again_when_written(tmp_path, dtype, intensity_max):
+    pixels = np.linspace(0, min(intensity_max, 255 if dtype == np.uint8 else 65535), 45).reshape(5, 9).astype(dtype)
+    Image.fromarray(pixels).save(tmp_path / "slice.png")
+    image = LoadSlice(intensity_max)(tmp_path / "slice.png")
+    assert image.max() == pytest.approx(pixels.max() / intensity_max)
+    assert np.array_equal(np.asarray(Image.open(SaveSlice(tmp_path / "out")(image))), pixels)
+
+
+def test_black_and_white_becomes_grey(tmp_path):
+    Image.fromarray(np.array([[False, True]])).save(tmp_path / "slice.png")
+    image = LoadSlice()(tmp_path / "slice.png") / 2
+    assert np.asarray(Image.open(SaveSlice(tmp_path / "out")(image))).tolist() == [[0, 128]]
+
+
 def test_a_dark_image_stays_dark(tmp_path):
     Image.fromarray(np.full((4, 4), 51, np.uint8)).save(tmp_path / "dark.png")
     assert torch.allclose(torch.as_tensor(LoadSlice()(tmp_path / "dark.png")), torch.tensor(0.2))
@@ -75,15 +90,26 @@ def test_a_nifti_volume_keeps_grid_affine_and_type(tmp_path, dtype, intensity_ma
     assert np.allclose(written.get_fdata(), volume, atol=1e-3 * (intensity_max or 1))
 
 
-def test_a_nifti_slice_has_two_axes(tmp_path):
+def test_a_nifti_slice_keeps_its_axes(tmp_path):
     pixels = ramp(np.uint8)
     for name, array in (("flat.nii", pixels), ("thin.nii", pixels[..., None]), ("four.nii", pixels[..., None, None])):
         nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / name)
         image = LoadSlice()(tmp_path / name)
-        assert image.shape == (1, 5, 9)
+        assert image.shape == ((1, 5, 9) if name == "flat.nii" else (1, 5, 9, 1))
         written = nib.load(SaveSlice(tmp_path / "out")(image))
         assert written.shape == array.shape
         assert np.array_equal(np.asarray(written.dataobj), array)
+
+
+def test_a_volume_of_one_slice_is_turned_as_a_volume_of_two_is(tmp_path):
+    pixels = ramp(np.uint8, (5, 9, 2))
+    turned = []
+    for number in (1, 2):
+        nib.save(nib.Nifti1Image(pixels[..., :number], np.diag([-1.0, -1, 1, 1])), tmp_path / "volume.nii")
+        data = {"image": LoadSlice()(tmp_path / "volume.nii")}
+        turned.append(OrientVolumed("image", "RAS", labels=None)(data)["image"][..., 0])
+    assert torch.equal(*turned)
+    assert np.allclose(turned[0][0].numpy() * 255, pixels[::-1, ::-1, 0])
 
 
 def test_a_range_that_is_not_known_is_asked_for(tmp_path):

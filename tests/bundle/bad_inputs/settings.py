@@ -83,7 +83,7 @@ def bounds() -> Iterator[Case]:
     nan, inf = float("nan"), float("inf")
     wrongs = {
         "train": {
-            "max_epochs": (0, -3), "batch_size": (0, -1), "val_batch_size": (0,), "val_interval": (0, -1),
+            "max_epochs": (0, -3), "batch_size": (0, -1), "val_batch_size": (0,), "val_interval": (0, -1, 10**6),
             "learning_rate": (0.0, -0.1, nan, inf), "warmup_steps": (-1,), "max_grad_norm": (0.0, -1.0, nan),
             "roi_size": ([0, 0], [-16, 24]), "max_shift": (-1,), "mirror_prob": (-0.5, 1.5, nan),
             "cache_rate": (2.0, -1.0), "num_workers": (-1,), "seed": (-1, 2**70),
