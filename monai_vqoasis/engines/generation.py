@@ -13,6 +13,7 @@ from monai.transforms import ResizeWithPadOrCrop
 from monai.utils import convert_to_tensor
 from tqdm import tqdm
 
+from monai_vqoasis.data import CDR_RATINGS
 from monai_vqoasis.errors import InputError
 from monai_vqoasis.inferers import AncestralSampler
 from monai_vqoasis.networks import CodePrior, VectorQuantizedAutoencoder
@@ -72,8 +73,13 @@ class SliceGenerator:
                 )
             if len(values) != num_samples:
                 raise InputError(f"{name} must have a value for each of {num_samples} samples, got {len(values)}.")
-            for value in set(values):
-                prior.check_conditions({name: value})
+            for value in sorted(set(values)):
+                try:
+                    prior.check_conditions({name: value})
+                except InputError as error:
+                    grades = ", ".join(f"{rating:g}" for rating in CDR_RATINGS)
+                    hint = f" 0 to {len(CDR_RATINGS) - 1} stand for CDR {grades}." if name == "cdr" else ""
+                    raise InputError(f"{error}{hint}") from None
         self.vqvae = vqvae
         self.prior = prior
         self.sampler = sampler

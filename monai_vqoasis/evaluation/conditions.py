@@ -62,19 +62,20 @@ class ConditionsSection:
         self.seed = seed
 
     def __call__(self) -> Section:
-        known = self.prior.condition_values if self.prior else {}
-        if "slice_index" not in known:
+        known = {name: self.prior.trained_values(name) for name in self.prior.condition_values} if self.prior else {}
+        if not known.get("slice_index"):
             return Section(
                 name="conditions",
                 title="Conditions",
                 warnings=["There is no trained prior, or it has not learned slice positions: nothing to ask for."],
             )
-        positions = [i for i in sorted(set(self.training_slices.slice_indices)) if 0 <= i < known["slice_index"]]
+        positions = sorted(set(self.training_slices.slice_indices).intersection(known["slice_index"]))
         parts = [self._positions(positions)]
         warnings = warn_of_training_people(self.slices, self.training_slices)
-        people = {rating: {c for c in self.training_slices.cases if self.cdr.get(c) == rating} for rating in range(5)}
+        cases = self.training_slices.cases
+        people = {rating: {c for c in cases if self.cdr.get(c) == rating} for rating in known.get("cdr", [])}
         people = {rating: cases for rating, cases in people.items() if len(cases) >= FEWEST_PEOPLE}
-        if "cdr" in known and people:
+        if people:
             parts.append(self._ratings(people, positions[:: max(1, len(positions) // RATING_POSITIONS)]))
         else:
             warnings.append(

@@ -171,8 +171,8 @@ class AnomalyInferer(Inferer):
     def _conditions(self, slice_index: torch.Tensor) -> dict[str, torch.Tensor]:
         if "slice_index" not in self.prior.condition_values:
             return {}
-        self.prior.check_conditions({"slice_index": int(slice_index.max())})
-        return {"slice_index": slice_index}
+        trained = torch.tensor(self.prior.trained_values("slice_index"), device=slice_index.device)
+        return {"slice_index": slice_index.where(torch.isin(slice_index, trained), -1)}
 
 
 def _smooth(maps: torch.Tensor, sigma: float) -> torch.Tensor:

@@ -97,7 +97,8 @@ class GatedPixelCNN(RecordsSettings, CodePrior):
 
     Row, column and conditions are added as embeddings to what the first convolution makes of the codes. In training
     each condition is left out of a sample with probability ``condition_dropout`` (Ho and Salimans 2022,
-    https://arxiv.org/abs/2207.12598), so that one network draws with and without them.
+    https://arxiv.org/abs/2207.12598), so that one network draws with and without them. Their embeddings start at zero,
+    where those of values that training never sees stay (:meth:`trained_values`).
 
     Args:
         num_embeddings: number of codes K.
@@ -137,8 +138,10 @@ class GatedPixelCNN(RecordsSettings, CodePrior):
         self.conditions = nn.ModuleDict(
             {name: nn.Embedding(values, channels) for name, values in self.condition_values.items()}
         )
-        for embedding in (self.row, self.column, *self.conditions.values()):
+        for embedding in (self.row, self.column):
             nn.init.normal_(embedding.weight, std=0.1)
+        for embedding in self.conditions.values():
+            nn.init.zeros_(embedding.weight)
         self.blocks = nn.Sequential(
             *(GatedBlock(channels, hidden_channels, block_kernel_size, dilation, dropout) for dilation in dilations)
         )
@@ -148,6 +151,10 @@ class GatedPixelCNN(RecordsSettings, CodePrior):
 
     def recorded_settings(self) -> dict[str, tuple[int, ...]]:
         return {"dilations": self.dilations}
+
+    def trained_values(self, name: str) -> list[int]:
+        """The values of a condition that training has seen."""
+        return self.conditions[name].weight.any(1).nonzero()[:, 0].tolist()
 
     def scan_order(self, height: int, device: torch.device | str | None = None) -> torch.Tensor:
         """Rows from the middle outwards, above and below in turn."""

@@ -65,16 +65,25 @@ class CodePrior(nn.Module):
                 known = ", ".join(self.condition_values) or "none"
                 raise InputError(f"this prior has no condition {name}; it has {known}.")
 
+    def trained_values(self, name: str) -> list[int]:
+        """The values of a condition that training has seen, as far as this prior can tell; here all."""
+        return list(range(self.condition_values[name]))
+
     def check_conditions(self, conditions: Mapping[str, int]) -> None:
-        """Make sure that this prior knows ``conditions``, names with values.
+        """Make sure that this prior knows ``conditions``, names with values (-1 where not known).
 
         Raises:
-            InputError: naming the condition that it has not, or the values that one may have.
+            InputError: naming the condition that it has not, or the values that it was trained on.
         """
         self.check_condition_names(conditions)
         for name, value in conditions.items():
-            if not -1 <= value < self.condition_values[name]:
-                raise InputError(f"{name} must be 0 to {self.condition_values[name] - 1}, got {value}.")
+            trained = self.trained_values(name)
+            if value != -1 and not trained:
+                raise InputError(f"this prior was trained on slices whose {name} was not known; leave it out.")
+            if value != -1 and value not in trained:
+                many = len(trained) > 2 and trained == list(range(trained[0], trained[-1] + 1))
+                values = f"{trained[0]} to {trained[-1]}" if many else " or ".join(map(str, trained))
+                raise InputError(f"{name} must be {values}, which this prior was trained on, got {value}.")
 
     def pair_with(self, vqvae: VectorQuantizedAutoencoder, latent_shape: Sequence[int]) -> CodePrior:
         """Record whose codes, and which grid size (h, w), this prior is trained on; returns the prior."""

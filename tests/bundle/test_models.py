@@ -54,6 +54,12 @@ def test_they_belong_together_and_draw_symmetric_brains(pair):
     assert (left_right_symmetry(noise) < 0.3).all()
 
 
+def test_the_prior_knows_what_it_was_trained_on(pair):
+    _, prior = pair
+    assert prior.trained_values("slice_index") == list(range(26))
+    assert prior.trained_values("cdr") == [0, 1, 2, 3]
+
+
 def test_waves_draw_the_codes_of_the_plain_loop(pair):
     _, prior = pair
     conditions = {"slice_index": [seed % 26 for seed in range(64)], "cdr": [seed % 4 - 1 for seed in range(64)]}

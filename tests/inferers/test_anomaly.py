@@ -39,6 +39,7 @@ def vqvae() -> ResidualVQVAE:
 def prior(vqvae) -> GatedPixelCNN:
     torch.manual_seed(1)
     prior = GatedPixelCNN(num_embeddings=16, shape=(8, 8), channels=8, conditions={"slice_index": 3, "cdr": 5})
+    torch.nn.init.normal_(prior.conditions["slice_index"].weight)  # as if trained on all
     return prior.pair_with(vqvae, (8, 8)).eval()
 
 
@@ -97,6 +98,15 @@ def test_the_restoration_draws_unusual_codes_anew_and_keeps_the_others(vqvae, pr
     assert torch.equal(kept["given"], codes.masked_fill(unusual, -1))
     assert torch.equal(kept["drawn"][~unusual], codes[~unusual])
     assert kept["conditions"]["slice_index"].tolist() == [1]
+
+
+def test_a_position_that_the_prior_never_saw_is_not_told(vqvae, prior, calibration):
+    with torch.no_grad():
+        kept = prior.conditions["slice_index"].weight[1].clone()
+        prior.conditions["slice_index"].weight[1] = 0
+        conditions = AnomalyInferer("surprise", calibration, prior)._conditions(torch.tensor([0, 1, 2]))
+        prior.conditions["slice_index"].weight[1] = kept
+    assert conditions["slice_index"].tolist() == [0, -1, 2]
 
 
 def test_a_slice_is_located_by_what_it_looks_like(vqvae, calibration):

@@ -121,7 +121,7 @@ def test_new_slices_are_those_of_the_bundle(server, folder, tmp_path):
     named, _ = server.infer(tmp_path, "generate", "picture", slice_index=result["slice_index"], **settings)
     assert np.array_equal(pixels(named), pixels(path))
     for wrong, sentence in (
-        ({"slice_index": 99}, "slice_index must be 0 to 31"),
+        ({"slice_index": 99}, "slice_index must be 0 to 25"),
         ({"slice_index": "top"}, "slice_index must be a number"),
         ({"cdr": 7}, "CDR must be one of"),
         ({"temperature": 0}, "temperature must be positive"),

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from monai_vqoasis.errors import InputError
 from monai_vqoasis.networks import GatedPixelCNN, MaskedConv2d
 
 TINY = {
@@ -94,6 +95,28 @@ def test_conditions_are_added_where_known_and_sometimes_left_out_in_training():
     assert 60 < left_out.sum() < 140
     with pytest.raises(ValueError, match="no condition age; it has slice_index, cdr"):
         network(codes, age=known)
+
+
+def test_a_prior_knows_which_conditions_it_was_trained_on():
+    torch.manual_seed(0)
+    network = GatedPixelCNN(**{**TINY, "conditions": {"slice_index": 6, "cdr": 5}}, condition_dropout=0.0)
+    with pytest.raises(InputError, match=r"trained on slices whose cdr was not known"):
+        network.check_conditions({"cdr": 0})
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-2, weight_decay=0.1)
+    for _ in range(30):
+        codes, index = torch.randint(5, (16, 4, 5)), torch.randint(1, 4, (16,))
+        rating = 3 * torch.randint(2, (16,)) - 1  # -1: not known
+        loss = F.cross_entropy(network(codes, slice_index=index, cdr=rating), codes)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert network.trained_values("slice_index") == [1, 2, 3]
+    assert network.trained_values("cdr") == [2]
+    network.check_conditions({"slice_index": 3, "cdr": -1})
+    with pytest.raises(InputError, match=r"slice_index must be 1 to 3, which this prior was trained on, got 4"):
+        network.check_conditions({"slice_index": 4})
+    with pytest.raises(InputError, match=r"cdr must be 2, which"):
+        network.check_conditions({"cdr": 9})
 
 
 def test_it_learns_a_mirror_image():

@@ -46,6 +46,8 @@ def make_world(root: Path) -> World:
     write_slices(root / "slices", {"train": [1, 2], "validate": [3, 5], "test": [4]}, size=SIZE)
     torch.manual_seed(0)
     vqvae, prior = ResidualVQVAE(**SMALL), GatedPixelCNN(**SMALL_PRIOR)
+    for embedding in prior.conditions.values():
+        torch.nn.init.normal_(embedding.weight)  # as if trained on all
     prior.pair_with(vqvae, (2, 3))
     (root / "models").mkdir()
     torch.save(vqvae.state_dict(), root / "models" / "model.pt")
