@@ -171,6 +171,10 @@ class AnomalyInferer(Inferer):
     def _conditions(self, slice_index: torch.Tensor) -> dict[str, torch.Tensor]:
         if "slice_index" not in self.prior.condition_values:
             return {}
+        most = self.prior.condition_values["slice_index"] - 1
+        if slice_index.max() > most:
+            raise InputError(f"slice_index must be 0 to {most} for this prior, got {int(slice_index.max())}.")
+        # it is not told positions that it never saw
         trained = torch.tensor(self.prior.trained_values("slice_index"), device=slice_index.device)
         return {"slice_index": slice_index.where(torch.isin(slice_index, trained), -1)}
 
