@@ -23,6 +23,7 @@ __all__ = ["ANOMALY_METHODS", "AnomalyCalibration", "PositionStatistics", "load_
 ANOMALY_METHODS = ("residual", "surprise", "restoration")
 HEALTHY_FRACTIONS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 SMOOTHING = (1.5, 1.0)  # standard deviation over slices, and over codes
+REACH = round(4 * SMOOTHING[0])  # slices over which statistics are smoothed
 FLOOR = 0.1  # of the typical variance, added to each
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import logging
 import random
@@ -20,11 +21,12 @@ from monai_vqoasis.data.oasis import parse_slice_name, section_dir
 from monai_vqoasis.engines import write_located_slices
 from monai_vqoasis.errors import InputError, find_user_error
 from monai_vqoasis.files import replace_file
+from monai_vqoasis.inferers.calibration import REACH
 from monai_vqoasis.label.options import number
 from monai_vqoasis.label.weights import WEIGHTS, AppBundle
 from monai_vqoasis.settings import check_choice, chosen
 
-__all__ = ["RetrainTask"]
+__all__ = ["RetrainTask", "hold_out"]
 
 logger = logging.getLogger(__name__)
 IMAGES = ("healthy", "unlabelled", "both")
@@ -73,7 +75,8 @@ class RetrainTask(TrainTask):
             What :meth:`stats` will say: images chosen, people and slices used, best validation PSNR and nats per code.
 
         Raises:
-            InputError: if an option is wrong, or the images are of fewer than three people.
+            InputError: if an option is wrong, or the images are of fewer than three people, or of no two who can be
+                compared.
         """
         options = {name: chosen(request.get(name, default)) for name, default in self.config().items()}
         for name in ("max_epochs", "prior_epochs"):
@@ -143,13 +146,44 @@ class RetrainTask(TrainTask):
                 f"retraining needs images of {FEWEST_PEOPLE} people at least, and {options['images']} images show "
                 f"{len(found)}: confirm more as healthy by an empty final label, or choose other images."
             )
-        random.Random(options["seed"]).shuffle(found)
-        held_out = set(found[: min(max(2, round(options["val_split"] * len(found))), len(found) - 1)])
+        positions: dict[str, set[int]] = {case: set() for case in found}
+        for path in files:
+            case, index = parse_slice_name(path)
+            positions[case].add(index)
+        held_out = hold_out(positions, options["val_split"], options["seed"])
         folder = section_dir(dataset_dir, "validate")
         folder.mkdir()
         moved = [path.rename(folder / path.name) for path in files if parse_slice_name(path)[0] in held_out]
         numbers = {"images": len(images), "people": len(found), "slices": len(files) - len(moved)}
         return {**numbers, "validation_slices": len(moved)}
+
+
+def hold_out(positions: Mapping[str, set[int]], share: float, seed: int) -> set[str]:
+    """Some of three people or more for validation and calibration, among them two who can be compared.
+
+    Args:
+        positions: slice positions of each person.
+        share: of them to hold out; two at least, and not all.
+        seed: of the choice.
+
+    Raises:
+        InputError: if no two have slices at positions within the calibration's reach of each other.
+    """
+    people = sorted(positions)
+    random.Random(seed).shuffle(people)
+    pairs = (
+        pair
+        for pair in itertools.combinations(people, 2)
+        if any(abs(i - j) <= REACH for i, j in itertools.product(*(positions[person] for person in pair)))
+    )
+    pair = next(pairs, None)
+    if pair is None:
+        raise InputError(
+            "retraining makes a new calibration, which compares people at the same part of the brain, and no two of "
+            f"these have slices within {REACH} positions of each other: take more images, or whole volumes."
+        )
+    people.sort(key=lambda person: person not in pair)
+    return set(people[: min(max(2, round(share * len(people))), len(people) - 1)])
 
 
 def _is_empty(datastore: Datastore, image_id: str) -> bool:

@@ -21,7 +21,7 @@ TILTED = np.array([[0, 0, 1, -9], [-3 * SINE, COSINE, 0, 4], [3 * COSINE, SINE, 
 def folder(tmp_path_factory) -> Path:
     """Slices that nobody has, as every kind of file; some that cannot be read."""
     root = tmp_path_factory.mktemp("label")
-    result = run("generate.json", cwd=root, output_dir="drawn", num_samples=4, slice_index="[6,12,18,12]")
+    result = run("generate.json", cwd=root, output_dir="drawn", num_samples=4, slice_index="[9,12,18,12]")
     assert result.returncode == 0, result.stderr
     drawn = [np.asarray(Image.open(root / "drawn" / f"generated_seed_{seed}.png")) for seed in range(4)]
     lesion = drawn[1].copy()

@@ -42,6 +42,17 @@ def test_images_that_cannot_be_read_are_passed_over():
         choose({}, Notes({"broken": bad, "new": {}}))
 
 
+def test_two_of_those_held_out_can_be_compared():
+    from monai_vqoasis.label.training import hold_out
+
+    positions = {"a": {0}, "b": {10}, "c": {20, 25}, "d": {16}, "e": {31}}  # of c, b and d alone are near
+    chosen = [hold_out(positions, 0.1, seed) for seed in range(20)]
+    assert {frozenset(one) for one in chosen} == {frozenset("cd"), frozenset("bd"), frozenset("ce")}
+    assert all(len(hold_out(positions, 0.9, seed)) == 4 for seed in range(5))
+    with pytest.raises(InputError, match="no two of these have slices within 6 positions"):
+        hold_out({"a": {0}, "b": {10}, "c": {20}}, 0.2, 0)
+
+
 def test_requests_that_come_together_take_turns(tmp_path, monkeypatch):
     from monai_vqoasis.label.infers import BundleInferTask, ViewTask
     from monai_vqoasis.label.weights import AppBundle
