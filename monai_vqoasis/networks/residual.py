@@ -75,9 +75,9 @@ class ResidualVQVAE(RecordsSettings, VectorQuantizedAutoencoder):
 
     With a ``field_of_view`` the codes are spent on the middle of the image alone, which is stretched to
     ``resampled_size`` and back (bicubic, antialiased): all brains of the 171 people that were measured lie in the
-    middle 144x176 of 256x256 pixels, and 32x32 codes over 152x184 are 2.3 times as many for the brain as over all. What lies outside is
-    not coded and comes back black; images of any size give the same grid. The weights record both sizes, see
-    :class:`RecordsSettings`.
+    middle 144x176 of 256x256 pixels, and 32x32 codes over 152x184 are 2.3 times as many for the brain as over all. What
+    lies outside is not coded and comes back black; images of any size give the same grid. The weights record both
+    sizes, see :class:`RecordsSettings`.
 
     Args:
         in_channels: image channels.
