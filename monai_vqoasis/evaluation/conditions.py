@@ -63,13 +63,13 @@ class ConditionsSection:
 
     def __call__(self) -> Section:
         known = {name: self.prior.trained_values(name) for name in self.prior.condition_values} if self.prior else {}
-        if not known.get("slice_index"):
+        positions = sorted(set(self.training_slices.slice_indices).intersection(known.get("slice_index", [])))
+        if not positions:
             return Section(
                 name="conditions",
                 title="Conditions",
                 warnings=["There is no trained prior, or it has not learned slice positions: nothing to ask for."],
             )
-        positions = sorted(set(self.training_slices.slice_indices).intersection(known["slice_index"]))
         parts = [self._positions(positions)]
         warnings = warn_of_training_people(self.slices, self.training_slices)
         cases = self.training_slices.cases
