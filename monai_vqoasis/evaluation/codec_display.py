@@ -111,7 +111,7 @@ def _verdict(rival: Rival, ours: Scores, cases: Sequence[str]) -> str:
         return f"too few people to say ({people}){share}"
     groups: dict[str, list[str]] = {}
     for measure, lead in rival.lead(ours, cases).items():
-        where = "undecided" if lead is None else "ahead" if lead.low > 0 else "behind" if lead.high < 0 else "undecided"
+        where = "ahead" if lead and lead.low > 0 else "behind" if lead and lead.high < 0 else "undecided"
         groups.setdefault(where, []).append(MEASURES[measure].replace(" (dB)", ""))
     clauses = [
         f"{where} in {'every measure' if len(names) == len(MEASURES) else _list(names)}"
