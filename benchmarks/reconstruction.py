@@ -1,7 +1,9 @@
 """Stage 1 against its peers at equal bits (32x32 codes of 256) and equal budget: data, epochs, batches, seed.
 
 Each entry is the bundle's train.json with other settings, so that all go through the same loader, loop and metrics.
-What counts is the best epoch on the validation section.
+What counts is the best epoch on the validation section, each network measured over the pixels that it was trained on:
+the middle of a slice, with black around. Some learn to see where their training pictures end, and draw a haze there on
+whole slices.
 
     python benchmarks/reconstruction.py [--dataset_dir <dataset_dir>] [--epochs 20] [--entries ours original]
 
@@ -12,6 +14,7 @@ all entries that lie in the output folder.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -101,20 +104,26 @@ PEERS = list(ENTRIES)[: list(ENTRIES).index("wide")]
 COLUMNS = ("psnr", "ssim", "psnr_brain", "kid", "codes_used", "perplexity", "perplexity_brain", "gmac", "seconds")
 
 
-def untrained(name: str) -> VectorQuantizedAutoencoder:
-    """The network of an entry, with random weights."""
+def read_entry(name: str, further_settings: Mapping[str, object] | None = None) -> ConfigParser:
+    """The configs of an entry with its settings, and further ones."""
     configs, settings = ENTRIES[name]
     parser = ConfigParser()
     parser.read_config([str(CONFIGS / config) for config in configs])
-    parser.update(settings)
-    return parser.get_parsed_content("network_def")
+    parser.update({**settings, **(further_settings or {})})
+    return parser
+
+
+def untrained(name: str) -> VectorQuantizedAutoencoder:
+    """The network of an entry, with random weights."""
+    return read_entry(name).get_parsed_content("network_def")
 
 
 def measure(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str, object]:
     """The best weights of an entry on the validation section."""
     vqvae = load_weights(untrained(name), folder / "model.pt")
     slices = load_slices(arguments.dataset_dir or CONFIGS.parent / "data" / "demo_cohort", "validate")
-    reconstructions, codes = code_slices(vqvae, slices)
+    trained_on = vqvae.latent_shape(read_entry(name, arguments.settings)["roi_size"])
+    reconstructions, codes = code_slices(vqvae, slices, trained_on)
     used = book_usage(code_histograms(codes, slices, vqvae))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         vqvae(torch.rand(1, 1, 256, 256))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
+from monai.transforms import CenterSpatialCrop
+from monai.utils import convert_to_tensor
 
 from monai_vqoasis.evaluation.section import Picture, Section, Table
 from monai_vqoasis.evaluation.slices import SliceSet
@@ -75,8 +78,8 @@ class CodeHistograms(NamedTuple):
 
 
 def code_histograms(codes: torch.Tensor, slices: SliceSet, vqvae: VectorQuantizedAutoencoder) -> CodeHistograms:
-    """Count the ``codes`` (int64, N h w) that ``vqvae`` made of ``slices``."""
-    inside = codes[brain_positions(slices, vqvae)]
+    """Count the ``codes`` (int64, N h w) that ``vqvae`` made of ``slices``, or of their middle."""
+    inside = codes[brain_positions(slices, vqvae, codes.shape[1:])]
     return CodeHistograms(*(torch.bincount(part.flatten(), minlength=vqvae.num_embeddings) for part in (codes, inside)))
 
 
@@ -92,12 +95,19 @@ def book_usage(histograms: CodeHistograms) -> dict[str, float]:
     }
 
 
-def brain_positions(slices: SliceSet, vqvae: VectorQuantizedAutoencoder, batch_size: int = 64) -> torch.Tensor:
-    """Codes at least half of whose pixels are brain: bool, N h w."""
+def brain_positions(
+    slices: SliceSet,
+    vqvae: VectorQuantizedAutoencoder,
+    latent_shape: Sequence[int] | None = None,
+    batch_size: int = 64,
+) -> torch.Tensor:
+    """Codes at least half of whose pixels are brain: bool, N h w; ``latent_shape`` as of :func:`code_slices`."""
+    crop = CenterSpatialCrop(vqvae.image_size(latent_shape or vqvae.latent_shape(slices.pixels.shape[2:])))
     parts = []
     for start in range(0, len(slices), batch_size):
-        mask = brain_mask(slices.images(slice(start, start + batch_size))).float()
-        parts.append(F.avg_pool2d(vqvae.prepare(mask), vqvae.stride)[:, 0] >= 0.5)
+        mask = brain_mask(slices.images(slice(start, start + batch_size)))[:, 0].float()
+        middle = convert_to_tensor(crop(mask), track_meta=False).unsqueeze(1)
+        parts.append(F.avg_pool2d(vqvae.prepare(middle), vqvae.stride)[:, 0] >= 0.5)
     return torch.cat(parts)
 
 

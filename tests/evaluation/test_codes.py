@@ -19,6 +19,14 @@ def test_a_position_is_brain_where_half_of_its_pixels_are():
     assert torch.equal(inside, expected)
 
 
+def test_codes_of_the_middle_lie_where_the_middle_does():
+    pixels = torch.zeros(2, 1, 48, 64, dtype=torch.uint8)
+    pixels[0, :, 16:24, 24:40] = 200
+    pixels[1, :, 24:40, 16:32] = 200
+    slices, vqvae = SliceSet(pixels, ["a", "b"], [0, 0]), VQVAE(**SMALL)
+    assert torch.equal(brain_positions(slices, vqvae, (4, 6)), brain_positions(slices, vqvae)[:, 1:-1, 1:-1])
+
+
 def test_background_codes_do_not_count_inside_the_brain():
     pixels = torch.zeros(2, 1, 32, 32, dtype=torch.uint8)
     pixels[..., 8:24, 8:24] = 200
