@@ -1,9 +1,9 @@
 """Stage 1 against its peers at equal bits (32x32 codes of 256) and equal budget: data, epochs, batches, seed.
 
 Each entry is the bundle's train.json with other settings, so that all go through the same loader, loop and metrics.
-What counts is the best epoch on the validation section, each network measured over the pixels that it was trained on:
-the middle of a slice, with black around. Some learn to see where their training pictures end, and draw a haze there on
-whole slices.
+What counts are the last epoch's weights on the validation section, each network measured over the pixels that it was
+trained on: the middle of a slice, with black around. Some learn to see where their training pictures end, and draw a
+haze there on whole slices.
 
     python benchmarks/reconstruction.py [--dataset_dir <dataset_dir>] [--epochs 20] [--entries ours original]
 
@@ -119,8 +119,8 @@ def untrained(name: str) -> VectorQuantizedAutoencoder:
 
 
 def measure(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str, object]:
-    """The best weights of an entry on the validation section."""
-    vqvae = load_weights(untrained(name), folder / "model.pt")
+    """The weights of an entry's last epoch on the validation section."""
+    vqvae = load_weights(untrained(name), folder / "checkpoint.pt")
     slices = load_slices(arguments.dataset_dir or CONFIGS.parent / "data" / "demo_cohort", "validate")
     trained_on = vqvae.latent_shape(read_entry(name, arguments.settings)["roi_size"])
     reconstructions, codes = code_slices(vqvae, slices, trained_on)
