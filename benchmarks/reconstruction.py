@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from trainings import CONFIGS, SHIPPED_VQVAE, Entries, curve, parse_arguments, quality, run_entries
 
 from monai_vqoasis.evaluation import book_usage, code_histograms, code_slices, load_slices
-from monai_vqoasis.networks import VectorQuantizedAutoencoder, load_weights
+from monai_vqoasis.networks import load_weights
 
 EQUAL_BITS = {"num_embeddings": 256, "embedding_dim": 64}
 UNSHIFTED = {"max_shift": 0}  # which gives better numbers on slices that lie as the training slices do
@@ -113,17 +113,12 @@ def read_entry(name: str, further_settings: Mapping[str, object] | None = None) 
     return parser
 
 
-def untrained(name: str) -> VectorQuantizedAutoencoder:
-    """The network of an entry, with random weights."""
-    return read_entry(name).get_parsed_content("network_def")
-
-
 def measure(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str, object]:
     """The weights of an entry's last epoch on the validation section."""
-    vqvae = load_weights(untrained(name), folder / "checkpoint.pt")
+    entry = read_entry(name, arguments.settings)
+    vqvae = load_weights(entry.get_parsed_content("network_def"), folder / "checkpoint.pt")
     slices = load_slices(arguments.dataset_dir or CONFIGS.parent / "data" / "demo_cohort", "validate")
-    trained_on = vqvae.latent_shape(read_entry(name, arguments.settings)["roi_size"])
-    reconstructions, codes = code_slices(vqvae, slices, trained_on)
+    reconstructions, codes = code_slices(vqvae, slices, vqvae.latent_shape(entry["roi_size"]))
     used = book_usage(code_histograms(codes, slices, vqvae))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         vqvae(torch.rand(1, 1, 256, 256))

@@ -33,9 +33,9 @@ def benchmarks(monkeypatch):
 def test_codes_of_every_entry_hold_its_reconstructions(name):
     if name == "vector_quantize_pytorch":
         pytest.importorskip("vector_quantize_pytorch")
-    from reconstruction import untrained
+    from reconstruction import read_entry
 
-    vqvae = untrained(name)
+    vqvae = read_entry(name).get_parsed_content("network_def")
     slices = SliceSet(torch.randint(256, (1, 1, 256, 256), dtype=torch.uint8), ["case"], [0])
     vqvae(slices.images(), full_output=True)  # initialises books from data
     reconstructions, codes = code_slices(vqvae, slices)
