@@ -36,10 +36,10 @@ demo: $(READY)
 	@$(BUNDLE_RUN) --config_file $(CONFIGS)/inference.json --view reconstruction \
 		--dataset_dir $(DEMO_DATA)/keras_png_slices_test --output_dir $(DEMO)/shipped/reconstruct
 	@echo "    Look at $(DEMO)/shipped/generate/generated.png and $(DEMO)/shipped/reconstruct/reconstructions.png"
-	@echo "==> 3/7 train stage 1 on the synthetic people: VQ-VAE (about three minutes)"
+	@echo "==> 3/7 train stage 1 on the synthetic people: VQ-VAE (three to four minutes)"
 	@$(BUNDLE_RUN) training --config_file $(CONFIGS)/train.json --dataset_dir $(DEMO_DATA) \
 		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)/train --max_epochs 3
-	@echo "==> 4/7 train stage 2: prior (about a minute)"
+	@echo "==> 4/7 train stage 2: prior (one to three minutes)"
 	@$(BUNDLE_RUN) training --config_file $(CONFIGS)/train_prior.json --dataset_dir $(DEMO_DATA) \
 		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)/train_prior --max_epochs 3 --num_variants 1 --warmup_steps 20
 	@echo "==> 5/7 reconstruct the test section"
